@@ -107,8 +107,13 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 	if conf.ConnectTimeout == 0 {
 		conf.ConnectTimeout = 5 * time.Second
 	}
-	if _, ok := conf.RuntimeParams["timezone"]; !ok {
-		conf.RuntimeParams["timezone"] = "UTC"
+	for name, value := range map[string]string{
+		"timezone": "UTC",
+		"jit":      "off", // compiling the gate's statements takes longer than running them
+	} {
+		if _, set := conf.RuntimeParams[name]; !set {
+			conf.RuntimeParams[name] = value
+		}
 	}
 	db := sqlx.NewDb(stdlib.OpenDB(*conf), "pgx")
 	db.SetMaxOpenConns(24)

@@ -122,7 +122,7 @@ var postgresServer = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	dsn := fmt.Sprintf("postgres://beckon@127.0.0.1:%d/postgres?sslmode=disable", port)
-	err = daemon(dir, cred, func(ctx context.Context) error {
+	err = daemon(dir, "QUIT", cred, func(ctx context.Context) error {
 		db, err := schema.Open(ctx, dsn)
 		if err == nil {
 			db.Close()
@@ -182,7 +182,7 @@ func (r *Redis) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", r.port)
-	stop, err := daemonStop(dir, nil, func(ctx context.Context) error { return ping(ctx, addr) },
+	stop, err := daemonStop(dir, "KILL", nil, func(ctx context.Context) error { return ping(ctx, addr) },
 		program, "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir)
 	if err != nil {
 		t.Fatal(err)
@@ -273,16 +273,22 @@ func freePort() (int, error) {
 }
 
 // The shell holds our pipe: when this process ends, however it ends, it stops the server and
-// removes its folder.
-const leash = `"$@" >server.log 2>&1 & pid=$!; cat >/dev/null; kill -QUIT $pid 2>/dev/null; wait $pid 2>/dev/null; rm -rf "$PWD"`
+// removes its folder. A shell starts background commands with SIGQUIT ignored: PostgreSQL takes it
+// back, for its immediate shutdown, and Redis has to be killed.
+const leash = `signal=$1; shift; "$@" >server.log 2>&1 & pid=$!; cat >/dev/null; kill -$signal $pid 2>/dev/null; wait $pid 2>/dev/null; rm -rf "$PWD"`
 
-func daemon(dir string, cred *syscall.SysProcAttr, ready func(context.Context) error, argv ...string) error {
-	_, err := daemonStop(dir, cred, ready, argv...)
+// running keeps the leashes of servers that live as long as the process: a pipe that nothing refers
+// to is closed by the garbage collector.
+var running []func()
+
+func daemon(dir, signal string, cred *syscall.SysProcAttr, ready func(context.Context) error, argv ...string) error {
+	stop, err := daemonStop(dir, signal, cred, ready, argv...)
+	running = append(running, stop)
 	return err
 }
 
-func daemonStop(dir string, cred *syscall.SysProcAttr, ready func(context.Context) error, argv ...string) (func(), error) {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "sh"}, argv...)...)
+func daemonStop(dir, signal string, cred *syscall.SysProcAttr, ready func(context.Context) error, argv ...string) (func(), error) {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "sh", signal}, argv...)...)
 	cmd.Dir = dir
 	if cred == nil {
 		cred = &syscall.SysProcAttr{}

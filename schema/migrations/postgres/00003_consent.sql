@@ -20,8 +20,10 @@ CREATE TABLE notices (
 CREATE TABLE consent_subjects (   -- the only way from the ledger to a contact; erasure deletes the row
   contact BIGINT PRIMARY KEY REFERENCES contacts (id),
   subject BIGINT NOT NULL UNIQUE,
-  hash    BYTEA NOT NULL UNIQUE,  -- keyed hash of the address, as in suppressions
-  blocks  BIGINT NOT NULL DEFAULT 0 -- mask of consent.Block: why nothing at all may be done
+  hash    BYTEA NOT NULL,         -- keyed hash of the address, as in suppressions
+  blocks  BIGINT NOT NULL DEFAULT 0, -- mask of consent.Block: why nothing at all may be done
+  seq     BIGINT NOT NULL DEFAULT 0, -- of the subject's newest ledger row
+  head    BYTEA NOT NULL             -- mac of that row
 );
 
 CREATE TABLE consent_ledger (     -- append-only: triggers refuse UPDATE and DELETE
@@ -35,14 +37,14 @@ CREATE TABLE consent_ledger (     -- append-only: triggers refuse UPDATE and DEL
   tracking     TEXT NOT NULL CHECK (tracking IN ('', 'yes', 'no')),
   notice       TEXT NOT NULL,
   notice_hash  TEXT NOT NULL,
-  how          TEXT NOT NULL,
+  how          TEXT NOT NULL,     -- how it reached us: form, page, import, …, or what stands behind a block, such as bounce
   captured_at  BIGINT NOT NULL,
   requested_at BIGINT NOT NULL,
   confirmed_at BIGINT NOT NULL,
   recorded_at  BIGINT NOT NULL,
   actor        TEXT NOT NULL,
   evidence     BYTEA NOT NULL,    -- salted hash of the evidence
-  outcome      TEXT NOT NULL,     -- applied, or why it was recorded only
+  outcome      TEXT NOT NULL,     -- applied, or why it was recorded only, wholly or partly
   mac          BYTEA NOT NULL,    -- HMAC over the row and the subject's previous mac
   PRIMARY KEY (subject, seq)
 );
@@ -60,12 +62,13 @@ CREATE TABLE consent_evidence (   -- erasable
 );
 
 CREATE TABLE consent_state (      -- what the ledger amounts to now; derived, rebuilt from it at will
-  contact    BIGINT NOT NULL REFERENCES contacts (id),
-  company    BIGINT NOT NULL REFERENCES companies (id),
-  channel    TEXT NOT NULL,
+  contact    BIGINT NOT NULL REFERENCES consent_subjects (contact),
+  company    BIGINT NOT NULL,            -- zero: every company without a row of its own (refusals only)
+  channel    TEXT NOT NULL,              -- empty: every channel without a row of its own (refusals only)
   granted    BIGINT NOT NULL DEFAULT 0,  -- types with a confirmed opt-in
   refused    BIGINT NOT NULL DEFAULT 0,  -- types with a withdrawal or objection that stands
-  explicit   BIGINT NOT NULL DEFAULT 0,  -- special topics with explicit consent
+  explicit   BIGINT NOT NULL DEFAULT 0,  -- topics that a grant named: explicit consent for a special one
+  refused_topics BIGINT NOT NULL DEFAULT 0, -- topics whose explicit consent was withdrawn
   live       BIGINT NOT NULL DEFAULT 0,  -- granted while nothing blocks the contact, else 0: what the gate reads
   granted_at BIGINT NOT NULL DEFAULT 0,  -- of the newest grant in force
   changed_at BIGINT NOT NULL,            -- captured_at of the newest entry applied
@@ -75,9 +78,9 @@ CREATE TABLE consent_state (      -- what the ledger amounts to now; derived, re
 CREATE INDEX consent_state_live ON consent_state (company, channel, contact, live);
 
 CREATE TABLE consent_tracking (
-  contact    BIGINT NOT NULL REFERENCES contacts (id),
-  company    BIGINT NOT NULL REFERENCES companies (id),
-  epoch      BIGINT NOT NULL DEFAULT 0,  -- of the newest grant; grows by one with each
+  contact    BIGINT NOT NULL REFERENCES consent_subjects (contact),
+  company    BIGINT NOT NULL,            -- zero: every company without a row of its own (refusals only)
+  epoch      BIGINT NOT NULL DEFAULT 0,  -- of the newest opening; grows by one with each
   open       BOOLEAN NOT NULL DEFAULT FALSE,
   refused    BOOLEAN NOT NULL DEFAULT FALSE,
   changed_at BIGINT NOT NULL,

@@ -17,6 +17,7 @@ CREATE TABLE campaigns (
   status_note TEXT NOT NULL DEFAULT '',       -- why it is paused, for a person to read
   built       BOOLEAN NOT NULL DEFAULT FALSE, -- the audience is complete in messages
   build_after BIGINT NOT NULL DEFAULT 0,      -- the audience is built up to this contact
+  left_out    TEXT NOT NULL DEFAULT '{}',  -- JSON: who of the audience got no message, by reason, counted at launch
   send_at     BIGINT NOT NULL DEFAULT 0,
   created_at  BIGINT NOT NULL,
   launched_at BIGINT NOT NULL DEFAULT 0,
@@ -53,5 +54,5 @@ CREATE TABLE messages (
   opened_at  BIGINT NOT NULL DEFAULT 0, -- first open by a person or an unverifiable one
   UNIQUE (campaign, contact)
 );
-CREATE INDEX messages_by_status ON messages (campaign, status, id);
+CREATE INDEX messages_by_status ON messages (campaign, status, next_at, id);
 CREATE INDEX messages_by_contact ON messages (contact);
