@@ -1,0 +1,225 @@
+package consent
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"math"
+	"slices"
+
+	"beckon/schema"
+	"beckon/schema/id"
+)
+
+// Problem is what Verify found wrong.
+type Problem string
+
+// The problems. A row counts as inserted if it lies beyond the end of its chain.
+const (
+	RowChanged      Problem = "changed"
+	RowMissing      Problem = "missing"
+	RowInserted     Problem = "inserted"
+	EvidenceChanged Problem = "evidence changed"
+	StateDiffers    Problem = "state differs from the ledger" // the state, not a row: Seq is zero
+)
+
+// Finding names one thing that is not as the ledger left it.
+type Finding struct {
+	Subject id.Subject
+	Seq     int64
+	Problem Problem
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("subject %d row %d: %s", f.Subject, f.Seq, f.Problem)
+}
+
+// Verify checks every chain, every piece of evidence that is kept and every derived state, and
+// returns what is wrong, in the order of the subjects. Of a forgotten contact the chain is checked
+// too, but a cut-off end shows only while the contact is held.
+func (l *Ledger) Verify(ctx context.Context) ([]Finding, error) {
+	const window = 2000
+	var found []Finding
+	for after := int64(math.MinInt64); ; {
+		last := true
+		err := l.db.View(ctx, func(tx *schema.Tx) error {
+			var ends []int64
+			err := tx.Select(ctx, &ends, `SELECT subject FROM consent_ledger WHERE subject > ? ORDER BY subject LIMIT ?`, after, window)
+			if err != nil {
+				return err
+			}
+			to := int64(math.MaxInt64)
+			if len(ends) == window {
+				to, last = ends[window-1], false
+			}
+			f, err := l.verify(ctx, tx, after, to)
+			found, after = append(found, f...), to
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("consent: verify: %w", err)
+		}
+		if last {
+			return found, nil
+		}
+	}
+}
+
+// verify checks the subjects after one and up to another.
+func (l *Ledger) verify(ctx context.Context, q schema.Querier, after, to int64) ([]Finding, error) {
+	words, err := loadWords(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	if err := q.Select(ctx, &rows, `SELECT `+rowColumns+` FROM consent_ledger WHERE subject > ? AND subject <= ? ORDER BY subject, seq`, after, to); err != nil {
+		return nil, err
+	}
+	chains := map[id.Subject][]row{}
+	for _, r := range rows {
+		chains[r.Subject] = append(chains[r.Subject], r)
+	}
+	var contacts []int64
+	if err := q.Select(ctx, &contacts, `SELECT contact FROM consent_subjects WHERE subject > ? AND subject <= ?`, after, to); err != nil {
+		return nil, err
+	}
+	held, err := loadSubjects(ctx, q, contacts)
+	if err != nil {
+		return nil, err
+	}
+	subjects := map[id.Subject]*subject{}
+	for _, s := range held {
+		subjects[s.id] = s
+		if _, ok := chains[s.id]; !ok {
+			chains[s.id] = nil
+		}
+	}
+	var found []Finding
+	types, topics := words.known()
+	for sub, chain := range chains {
+		f := l.checkChain(sub, chain, subjects[sub])
+		if s := subjects[sub]; s != nil && len(f) == 0 {
+			if m, err := fold(chain, words); err != nil || !s.model.equal(m, types, topics) {
+				f = append(f, Finding{sub, 0, StateDiffers})
+			}
+		}
+		found = append(found, f...)
+	}
+	more, err := verifyRest(ctx, q, after, to)
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, more...)
+	slices.SortFunc(found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Problem, b.Problem))
+	})
+	return slices.Compact(found), nil
+}
+
+// checkChain checks the macs of one subject's rows. s is nil for a forgotten contact.
+func (l *Ledger) checkChain(sub id.Subject, rows []row, s *subject) []Finding {
+	var found []Finding
+	add := func(seq int64, p Problem) { found = append(found, Finding{sub, seq, p}) }
+	prev, expect, gap := []byte(nil), int64(1), false
+	for i := range rows {
+		r := &rows[i]
+		if r.Seq < 1 || s != nil && r.Seq > s.seq {
+			add(r.Seq, RowInserted)
+			continue
+		}
+		for ; expect < r.Seq; expect++ {
+			add(expect, RowMissing)
+			gap = true
+		}
+		want := l.seal(r, prev)
+		// A row after a gap cannot be checked itself: what it follows is gone.
+		if !gap && !hmac.Equal(want, r.MAC) {
+			switch {
+			case i+1 < len(rows) && hmac.Equal(l.seal(&rows[i+1], want), rows[i+1].MAC):
+				add(r.Seq, RowChanged) // its mac only
+				r.MAC = want
+			case i+1 == len(rows) && s == nil:
+				add(r.Seq, RowInserted)
+			default:
+				add(r.Seq, RowChanged)
+			}
+		}
+		prev, expect, gap = r.MAC, r.Seq+1, false
+	}
+	if s != nil {
+		for ; expect <= s.seq; expect++ {
+			add(expect, RowMissing)
+		}
+		if len(found) == 0 && !bytes.Equal(prev, s.head) {
+			add(s.seq, RowChanged)
+		}
+	}
+	return found
+}
+
+// verifyRest checks what no chain covers: evidence against its hash, and the column that the gate
+// reads against those that it is made of.
+func verifyRest(ctx context.Context, q schema.Querier, after, to int64) ([]Finding, error) {
+	var found []Finding
+	var kept []struct {
+		Subject id.Subject `db:"subject"`
+		Seq     int64      `db:"seq"`
+		Salt    []byte     `db:"salt"`
+		Body    string     `db:"body"`
+		Hash    []byte     `db:"evidence"`
+	}
+	err := q.Select(ctx, &kept, `SELECT e.subject, e.seq, e.salt, e.body, l.evidence FROM consent_evidence e
+		JOIN consent_ledger l ON l.subject = e.subject AND l.seq = e.seq WHERE e.subject > ? AND e.subject <= ?`, after, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range kept {
+		if !bytes.Equal(evidenceHash(e.Salt, []byte(e.Body)), e.Hash) {
+			found = append(found, Finding{e.Subject, e.Seq, EvidenceChanged})
+		}
+	}
+	var stale []id.Subject
+	err = q.Select(ctx, &stale, `SELECT DISTINCT s.subject FROM consent_subjects s JOIN consent_state t ON t.contact = s.contact
+		WHERE s.subject > ? AND s.subject <= ? AND t.live <> CASE WHEN s.blocks = 0 THEN t.granted ELSE 0 END`, after, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stale {
+		found = append(found, Finding{s, 0, StateDiffers})
+	}
+	return found, nil
+}
+
+// equal compares what is stored of two models, as far as types and topics are known.
+func (m *model) equal(o *model, types, topics int64) bool {
+	if m.blocks != o.blocks || len(m.state) != len(o.state) || len(m.tracks) != len(o.tracks) {
+		return false
+	}
+	for p, a := range m.state {
+		b := o.state[p]
+		if b == nil || (a.granted^b.granted|a.refused^b.refused)&types != 0 || (a.explicit^b.explicit|a.refusedTopics^b.refusedTopics)&topics != 0 ||
+			a.grantedAt != b.grantedAt || a.changedAt != b.changedAt || a.notice != b.notice {
+			return false
+		}
+	}
+	for c, a := range m.tracks {
+		b := o.tracks[c]
+		if b == nil || a.epoch != b.epoch || a.open != b.open || a.refused != b.refused || a.changedAt != b.changedAt {
+			return false
+		}
+	}
+	return true
+}
+
+// known returns the masks of all types and topics of the catalogue.
+func (w *words) known() (types, topics int64) {
+	for _, e := range w.catalogue.entries[KindType] {
+		types |= 1 << e.Bit
+	}
+	for _, e := range w.catalogue.entries[KindTopic] {
+		topics |= 1 << e.Bit
+	}
+	return types, topics
+}
