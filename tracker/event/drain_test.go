@@ -1,0 +1,625 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"beckon/schema"
+	"beckon/schema/id"
+	"beckon/schema/servertest"
+	"beckon/segments/consent"
+
+	"pgregory.net/rapid"
+)
+
+// fakeGate is open unless a row of settings closes a contact.
+type fakeGate struct{}
+
+func (fakeGate) TrackOpen(contact, company, epoch string) consent.Fragment {
+	return consent.Fragment{SQL: `NOT EXISTS (SELECT 1 FROM settings s WHERE s.name = ? || ` + contact + `) AND ` + company + ` > 0 AND ` + epoch + ` = 1`, Args: []any{"closed-"}}
+}
+
+func closeGate(t testing.TB, db *schema.DB, contact int) {
+	t.Helper()
+	execute(t, db, `INSERT INTO settings (name, value) VALUES (?, '')`, fmt.Sprintf("closed-%d", contact))
+}
+
+func execute(t testing.TB, db *schema.DB, query string, args ...any) {
+	t.Helper()
+	if _, err := db.Exec(context.Background(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const sent = schema.Time(1_000_000) // before day
+
+// seed makes campaigns 1 and 2 with the given number of links, and contacts 1 to n with a message
+// of each campaign: message 1000*campaign+contact, identified, of epoch 1.
+func seed(t testing.TB, db *schema.DB, n, links int) {
+	t.Helper()
+	err := db.Tx(context.Background(), func(tx *schema.Tx) error {
+		ctx := context.Background()
+		if _, err := tx.Exec(ctx, `INSERT INTO companies (id, slug, name, created_at) VALUES (1, 'acme', 'Acme', 1)`); err != nil {
+			return err
+		}
+		for c := 1; c <= n; c++ {
+			if _, err := tx.Exec(ctx, `INSERT INTO contacts (id, email, created_at, updated_at) VALUES (?, ?, 1, 1)`, c, fmt.Sprintf("p%d@example.org", c)); err != nil {
+				return err
+			}
+		}
+		for k := 1; k <= 2; k++ {
+			if _, err := tx.Exec(ctx, `INSERT INTO campaigns (id, name, company, type, subject, sender, html, audience, tracking, status, created_at)
+				VALUES (?, 'c', 1, 'newsletter', 's', 'a@example.org', '', '{}', 'consented', 'finished', 1)`, k); err != nil {
+				return err
+			}
+			for l := 1; l <= links; l++ {
+				if _, err := tx.Exec(ctx, `INSERT INTO links (campaign, position, label, url) VALUES (?, ?, ?, ?)`, k, l, fmt.Sprint("link ", l), fmt.Sprint("https://example.org/", l)); err != nil {
+					return err
+				}
+			}
+			for c := 1; c <= n; c++ {
+				if _, err := tx.Exec(ctx, `INSERT INTO messages (id, campaign, contact, mode, epoch, status, sent_at) VALUES (?, ?, ?, 'identified', 1, 'sent', ?)`,
+					1000*k+c, k, c, sent); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type rig struct {
+	t     testing.TB
+	db    *schema.DB
+	spool *Spool
+	drain *Drain
+	sink  *sumSink
+}
+
+func newRig(t testing.TB, db *schema.DB) *rig {
+	r := &rig{t: t, db: db, spool: openSpool(t, t.TempDir(), Options{}), sink: &sumSink{t: t}}
+	r.drain = r.newDrain(r.spool)
+	return r
+}
+
+func (r *rig) newDrain(s *Spool) *Drain {
+	return &Drain{DB: r.db, Gate: fakeGate{}, Spool: s, Sink: r.sink, Report: func(err error) { r.t.Errorf("reported: %v", err) }}
+}
+
+// hits appends and drains.
+func (r *rig) hits(hits ...Hit) {
+	r.t.Helper()
+	for _, h := range hits {
+		appendHit(r.t, r.spool, h)
+	}
+	r.flush()
+}
+
+func (r *rig) flush() {
+	r.t.Helper()
+	if err := r.drain.Flush(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// sumSink adds up deltas, and checks that they form chains.
+type sumSink struct {
+	t     testing.TB
+	heads map[string]int64
+	sum   map[Cell]int64
+	err   error
+}
+
+func (s *sumSink) Push(_ context.Context, deltas []Delta) error {
+	if s.heads == nil {
+		s.heads, s.sum = map[string]int64{}, map[Cell]int64{}
+	}
+	for _, d := range deltas {
+		k := fmt.Sprint(d.Campaign, d.Node)
+		if s.heads[k] != d.Prev && s.heads[k] != d.Seq {
+			s.t.Errorf("campaign %d: delta %d after %d, but the chain is at %d", d.Campaign, d.Seq, d.Prev, s.heads[k])
+		}
+		s.heads[k] = d.Seq
+		for c, n := range d.Cells {
+			s.sum[c] += n
+		}
+	}
+	return s.err
+}
+
+// totals reads counts as "kind link verdict region" → n, zeros left out.
+func totals(t testing.TB, db *schema.DB) map[string]int {
+	t.Helper()
+	var list []struct {
+		Kind, Verdict, Region string
+		Link, N               int
+	}
+	if err := db.Select(context.Background(), &list, `SELECT kind, link, verdict, region, CAST(SUM(n) AS BIGINT) AS n FROM counts GROUP BY kind, link, verdict, region HAVING SUM(n) <> 0`); err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]int{}
+	for _, c := range list {
+		m[strings.TrimSpace(fmt.Sprintf("%s %d %s %s", c.Kind, c.Link, c.Verdict, c.Region))] = c.N
+	}
+	return m
+}
+
+func (r *rig) totals(want map[string]int) {
+	r.t.Helper()
+	if got := totals(r.t, r.db); !maps.Equal(got, want) {
+		r.t.Errorf("counts are %v, want %v", got, want)
+	}
+	r.consistent()
+}
+
+// consistent holds events = counts = what the sink was told.
+func (r *rig) consistent() {
+	r.t.Helper()
+	if err := Verify(context.Background(), r.db, 0); err != nil {
+		r.t.Error(err)
+	}
+	var list []struct {
+		Cell
+		N int64 `db:"n"`
+	}
+	if err := r.db.Select(context.Background(), &list, `SELECT campaign, hour, kind, link, verdict, region, CAST(SUM(n) AS BIGINT) AS n FROM counts GROUP BY campaign, hour, kind, link, verdict, region`); err != nil {
+		r.t.Fatal(err)
+	}
+	durable := map[Cell]int64{}
+	for _, c := range list {
+		durable[c.Cell] = c.N
+	}
+	zero := func(_ Cell, n int64) bool { return n == 0 }
+	told := maps.Clone(r.sink.sum)
+	maps.DeleteFunc(durable, zero)
+	maps.DeleteFunc(told, zero)
+	if !maps.Equal(durable, told) {
+		r.t.Errorf("the sink was told %v, counts are %v", told, durable)
+	}
+}
+
+func (r *rig) text(query string, args ...any) string {
+	r.t.Helper()
+	var rows []string
+	if err := r.db.Select(context.Background(), &rows, query, args...); err != nil {
+		r.t.Fatal(err)
+	}
+	return strings.Join(rows, "\n")
+}
+
+func (r *rig) events() string {
+	r.t.Helper()
+	return r.text(`SELECT message || ' ' || kind || ' ' || link || ' ' || verdict || ' ' || reason FROM events ORDER BY id`)
+}
+
+func click1(message id.Message, link int, after time.Duration) Hit {
+	h := hit(id.Campaign(message/1000), message)
+	h.Kind, h.Link, h.At = Click, link, day.Add(after)
+	return h
+}
+
+func TestWhatAHitBecomes(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 5, 4)
+		r := newRig(t, db)
+		closeGate(t, db, 2)
+		execute(t, db, `UPDATE messages SET mode = 'anonymous', epoch = 0 WHERE id = 1003`)
+		execute(t, db, `UPDATE messages SET epoch = 2 WHERE id = 1004`)
+		execute(t, db, `UPDATE messages SET contact = NULL WHERE id = 1005`)
+		anonymous, bot, private, privateBot, refused := hit(1, 0), hit(1, 0), hit(1, 1001), hit(1, 0), hit(1, 1002)
+		anonymous.Kind, anonymous.Link = Click, 2
+		bot.Verdict = Machine
+		private.Private = true
+		privateBot.Private, privateBot.Verdict = true, Machine
+		refused.Private = true
+		r.hits(
+			hit(1, 1001),       // permitted
+			click1(1001, 1, 0), // permitted
+			hit(1, 1002),       // the gate refuses
+			click1(1002, 1, 0), // the gate refuses
+			hit(1, 1003),       // was sent anonymous
+			hit(1, 1004),       // another epoch
+			hit(1, 1005),       // erased
+			hit(1, 999),        // unknown
+			hit(2, 1001),       // of another campaign
+			refused,            // the gate refuses, and asked not to be tracked
+			anonymous, bot, private, privateBot,
+		)
+		if got, want := r.events(), "1001 open 0 person browser\n1001 click 1 person browser"; got != want {
+			t.Errorf("events:\n%s\nwant:\n%s", got, want)
+		}
+		r.totals(map[string]int{"open 0 person GB-ENG": 1, "click 1 person GB-ENG": 1, "click 2 anonymous GB-ENG": 1,
+			"open 0 anonymous-machine GB-ENG": 1, "open 0 private": 1, "open 0 anonymous-machine": 1})
+		if got := r.text(`SELECT contact || ' ' || region FROM contact_regions`); got != "1 GB-ENG" {
+			t.Errorf("regions: %s", got)
+		}
+		if got := r.text(`SELECT message || ' ' || link FROM message_links`); got != "1001 1" {
+			t.Errorf("firsts: %s", got)
+		}
+		if got := r.text(`SELECT CAST(id AS TEXT) FROM messages WHERE opened_at <> 0`); got != "1001" {
+			t.Errorf("opened: %s", got)
+		}
+		if r.spool.Backlog() != 0 {
+			t.Errorf("backlog %d", r.spool.Backlog())
+		}
+	})
+}
+
+func TestFirstsAreTheEarliestHitsThatAreNotMachines(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 1, 4)
+		r := newRig(t, db)
+		at := func(h Hit, after time.Duration, v Verdict) Hit { h.At, h.Verdict = day.Add(after), v; return h }
+		r.hits(at(hit(1, 1001), time.Hour, Machine))
+		if got := r.text(`SELECT CAST(opened_at AS TEXT) FROM messages WHERE id = 1001`); got != "0" {
+			t.Errorf("a machine opened it: %s", got)
+		}
+		r.hits(at(hit(1, 1001), 3*time.Hour, Unverifiable), click1(1001, 2, 3*time.Hour))
+		r.hits(at(hit(1, 1001), 2*time.Hour, Person), at(hit(1, 1001), 4*time.Hour, Person), click1(1001, 2, 2*time.Hour), click1(1001, 2, 4*time.Hour))
+		if got, want := r.text(`SELECT CAST(opened_at AS TEXT) FROM messages WHERE id = 1001`), fmt.Sprint(int64(day.Add(2*time.Hour))); got != want {
+			t.Errorf("opened at %s, want %s", got, want)
+		}
+		if got, want := r.text(`SELECT CAST(first_at AS TEXT) FROM message_links`), fmt.Sprint(int64(day.Add(2*time.Hour))); got != want {
+			t.Errorf("clicked at %s, want %s", got, want)
+		}
+		r.consistent()
+	})
+}
+
+func TestAClickByAPersonSaysNothingAboutOpens(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	r.hits(click1(1001, 1, 0))
+	if got := r.text(`SELECT CAST(opened_at AS TEXT) FROM messages WHERE id = 1001`); got != "0" {
+		t.Fatalf("opened at %s", got)
+	}
+}
+
+func TestTheRegionOfAContactIsThatOfTheLatestClickAsAPerson(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 1, 4)
+		r := newRig(t, db)
+		from := func(h Hit, region string, v Verdict) Hit { h.Region, h.Verdict = region, v; return h }
+		open := hit(1, 1001)
+		open.At, open.Region = day.Add(9*time.Hour), "US"
+		r.hits(
+			from(click1(1001, 1, 2*time.Hour), "FR", Person),
+			from(click1(1001, 1, 1*time.Hour), "DE", Person),
+			from(click1(1001, 1, 3*time.Hour), "ES", Machine),
+			from(click1(1001, 1, 4*time.Hour), "IT", Unverifiable),
+			from(click1(1001, 1, 5*time.Hour), "", Person),
+			open,
+		)
+		r.hits(from(click1(2001, 1, 90*time.Minute), "PT", Person))
+		if got := r.text(`SELECT region FROM contact_regions`); got != "FR" {
+			t.Fatalf("got %s", got)
+		}
+	})
+}
+
+func TestAHitRightAfterSendingIsAMachines(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 4, 4)
+		execute(t, db, `UPDATE messages SET sent_at = ? WHERE id IN (1001, 1002)`, day)
+		execute(t, db, `UPDATE messages SET sent_at = 0, status = 'sending' WHERE id = 1003`)
+		execute(t, db, `UPDATE messages SET sent_at = 0, status = 'unknown' WHERE id = 1004`)
+		r := newRig(t, db)
+		after := func(m id.Message, d time.Duration) Hit { h := hit(1, m); h.At = day.Add(d); return h }
+		known := after(1001, time.Second)
+		known.Verdict, known.Reason = Machine, "scanner"
+		r.hits(after(1001, -time.Second), after(1001, 2*time.Second-time.Microsecond), after(1001, 2*time.Second), known, after(1003, time.Minute), after(1004, time.Minute))
+		want := "1001 open 0 machine too-soon\n1001 open 0 machine too-soon\n1001 open 0 person browser\n1001 open 0 machine scanner\n1003 open 0 machine too-soon\n1004 open 0 person browser"
+		if got := r.events(); got != want {
+			t.Errorf("events:\n%s\nwant:\n%s", got, want)
+		}
+		r.totals(map[string]int{"open 0 person GB-ENG": 2, "open 0 machine GB-ENG": 4})
+	})
+}
+
+func TestABurstIsAMachinesAndItsEarlierHitsToo(t *testing.T) {
+	const s = time.Second
+	cases := map[string]struct {
+		links   int
+		batches [][]Hit
+		th      Thresholds
+		machine int
+		firsts  string
+		region  string
+	}{
+		"three links at once":                                   {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s), click1(1001, 3, 2*s)}}, Thresholds{}, 3, "", ""},
+		"three links at once, one batch each":                   {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, s)}, {click1(1001, 3, 2*s)}}, Thresholds{}, 3, "", ""},
+		"known in another order":                                {6, [][]Hit{{click1(1001, 3, 2*s)}, {click1(1001, 1, 0)}, {click1(1001, 2, s)}}, Thresholds{}, 3, "", ""},
+		"three links in three seconds":                          {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s)}, {click1(1001, 3, 3*s)}}, Thresholds{}, 0, "1001 1\n1001 2\n1001 3", "GB-ENG"},
+		"one link three times":                                  {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 1, s)}, {click1(1001, 1, s)}}, Thresholds{}, 0, "1001 1", "GB-ENG"},
+		"two links of six":                                      {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, s)}}, Thresholds{}, 0, "1001 1\n1001 2", "GB-ENG"},
+		"two links of two":                                      {2, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, s)}}, Thresholds{}, 2, "", ""},
+		"one link of one":                                       {1, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 1, s)}}, Thresholds{}, 0, "1001 1", "GB-ENG"},
+		"three links of three messages":                         {6, [][]Hit{{click1(1001, 1, 0), click1(1002, 2, 0), click1(1003, 3, 0)}}, Thresholds{}, 0, "1001 1\n1002 2\n1003 3", "GB-ENG\nGB-ENG\nGB-ENG"},
+		"an earlier click of one of the links stays a person's": {6, [][]Hit{{click1(1001, 1, -time.Hour)}, {click1(1001, 1, 0), click1(1001, 2, s)}, {click1(1001, 3, s)}}, Thresholds{}, 3, "1001 1", "GB-ENG"},
+		"a later click stays a person's":                        {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s)}, {click1(1001, 3, s), click1(1001, 1, time.Hour)}}, Thresholds{}, 3, "1001 1", "GB-ENG"},
+		"a threshold of two":                                    {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, s)}}, Thresholds{BurstLinks: 2}, 2, "", ""},
+		"a narrower window":                                     {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s), click1(1001, 3, 2*s)}}, Thresholds{BurstWindow: s}, 0, "1001 1\n1001 2\n1001 3", "GB-ENG"},
+		"switched off":                                          {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, 0), click1(1001, 3, 0)}}, Thresholds{BurstLinks: -1}, 0, "1001 1\n1001 2\n1001 3", "GB-ENG"},
+	}
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 3, 6)
+		for what, c := range cases {
+			t.Run(what, func(t *testing.T) {
+				wipe(t, db)
+				execute(t, db, `DELETE FROM links WHERE position > ?`, c.links)
+				for l := 1; l <= c.links; l++ {
+					execute(t, db, `INSERT INTO links (campaign, position, label, url) VALUES (1, ?, '', '') ON CONFLICT DO NOTHING`, l)
+				}
+				r := newRig(t, db)
+				r.drain.Thresholds = c.th
+				n := 0
+				for _, hits := range c.batches {
+					r.hits(hits...)
+					n += len(hits)
+				}
+				machine, persons := 0, 0
+				for k, v := range totals(t, db) {
+					if strings.Contains(k, "machine") {
+						machine += v
+					} else {
+						persons += v
+					}
+				}
+				if machine != c.machine || machine+persons != n {
+					t.Errorf("%d machine's, %d persons', want %d of %d", machine, persons, c.machine, n)
+				}
+				if got := r.text(`SELECT message || ' ' || link FROM message_links ORDER BY message, link`); got != c.firsts {
+					t.Errorf("firsts: %q, want %q", got, c.firsts)
+				}
+				if got := r.text(`SELECT region FROM contact_regions`); got != c.region {
+					t.Errorf("regions: %q, want %q", got, c.region)
+				}
+				r.consistent()
+			})
+		}
+	})
+}
+
+// wipe forgets every hit.
+func wipe(t testing.TB, db *schema.DB) {
+	t.Helper()
+	for _, table := range []string{"events", "counts", "count_heads", "message_links", "contact_regions"} {
+		execute(t, db, `DELETE FROM `+table)
+	}
+	execute(t, db, `UPDATE messages SET opened_at = 0`)
+}
+
+func TestABurstOfAMessageThatIsRefusedNowChangesNothing(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 6)
+	r := newRig(t, db)
+	r.hits(click1(1001, 1, 0), click1(1001, 2, 0))
+	closeGate(t, db, 1)
+	r.hits(click1(1001, 3, 0))
+	r.totals(map[string]int{"click 1 person GB-ENG": 1, "click 2 person GB-ENG": 1})
+}
+
+func TestTwoNodesSeeOneBurst(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 1, 6)
+		a := newRig(t, db)
+		b := newRig(t, db)
+		b.sink, b.drain.Sink = a.sink, a.sink
+		a.hits(click1(1001, 1, 0))
+		b.hits(click1(1001, 2, 0))
+		a.hits(click1(1001, 3, 0))
+		a.totals(map[string]int{"click 1 machine GB-ENG": 1, "click 2 machine GB-ENG": 1, "click 3 machine GB-ENG": 1})
+	})
+}
+
+func TestADrainTakesUpWhereTheDatabaseIs(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 1, 4)
+		r := newRig(t, db)
+		r.hits(hit(1, 1001), hit(1, 1001))
+		again := r.newDrain(r.spool) // knows nothing of what was drained; the segment is still there
+		appendHit(t, r.spool, hit(1, 1001))
+		if err := again.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.totals(map[string]int{"open 0 person GB-ENG": 3})
+		r.hits() // the first one finds the place moved, and counts nothing twice
+		r.hits(hit(1, 1001))
+		r.totals(map[string]int{"open 0 person GB-ENG": 4})
+	})
+}
+
+func TestADatabaseRestoredFromABackupGetsWhatTheSpoolStillHas(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	r.sink.t = ignore{t} // its chain is healed, see the counter
+	r.hits(hit(1, 1001))
+	r.hits(hit(1, 1001))
+	execute(t, db, `UPDATE spool_heads SET seq = 1`)
+	execute(t, db, `UPDATE count_heads SET seq = 1`)
+	execute(t, db, `UPDATE counts SET n = 1`)
+	execute(t, db, `DELETE FROM events WHERE seq = 2`)
+	r.hits(hit(1, 1001))
+	if got := totals(t, db)["open 0 person GB-ENG"]; got != 3 {
+		t.Fatalf("%d hits", got)
+	}
+}
+
+type ignore struct{ testing.TB }
+
+func (ignore) Errorf(string, ...any) {}
+
+func TestASpoolOlderThanTheDatabaseLosesNothing(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	execute(t, db, `INSERT INTO spool_heads (node, seq, at) VALUES (?, 100, 1)`, r.spool.Node())
+	r.hits(hit(1, 1001), hit(1, 1001))
+	r.hits(hit(1, 1001))
+	r.totals(map[string]int{"open 0 person GB-ENG": 3})
+}
+
+func TestASinkThatFailsStopsNothing(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	boom := errors.New("boom")
+	var reported []error
+	r.drain.Report = func(err error) { reported = append(reported, err) }
+	r.sink.err = boom
+	r.hits(hit(1, 1001))
+	r.hits(hit(1, 1001))
+	r.totals(map[string]int{"open 0 person GB-ENG": 2})
+	if len(reported) != 2 || !errors.Is(reported[0], boom) {
+		t.Errorf("reported %v", reported)
+	}
+}
+
+func TestRunDrainsAndEndsWithItsContext(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	r.drain.Linger = -1
+	told := make(chan struct{}, 10)
+	r.drain.Sink = sinkFunc(func(deltas []Delta) error { told <- struct{}{}; return nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.drain.Run(ctx) }()
+	for range 3 {
+		appendHit(t, r.spool, hit(1, 1001))
+		<-told
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	appendHit(t, r.spool, hit(1, 1001))
+	if got := totals(t, db)["open 0 person GB-ENG"]; got != 3 {
+		t.Fatalf("%d hits", got)
+	}
+}
+
+type sinkFunc func([]Delta) error
+
+func (f sinkFunc) Push(_ context.Context, deltas []Delta) error { return f(deltas) }
+
+func TestADatabaseThatIsGoneIsWaitedFor(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	execute(t, db, `ALTER TABLE counts RENAME TO away`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	failed := make(chan error, 100)
+	r.drain.Report = func(err error) { failed <- err }
+	told := make(chan struct{}, 1)
+	r.drain.Sink = sinkFunc(func(deltas []Delta) error { r.sink.Push(ctx, deltas); told <- struct{}{}; return nil })
+	done := make(chan error)
+	go func() { done <- r.drain.Run(ctx) }()
+	for range 5 {
+		appendHit(t, r.spool, hit(1, 1001))
+	}
+	<-failed
+	<-failed
+	if r.spool.Backlog() != 5 {
+		t.Errorf("backlog %d", r.spool.Backlog())
+	}
+	execute(t, db, `ALTER TABLE away RENAME TO counts`)
+	<-told
+	cancel()
+	<-done
+	r.totals(map[string]int{"open 0 person GB-ENG": 5})
+}
+
+func TestACommitWhoseAnswerWasLostIsFoundAndTheCounterAsked(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	r.hits(hit(1, 1001))
+	appendHit(t, r.spool, hit(1, 1001))
+	hits, _, err := r.spool.read(1, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.drain.doubt = hits // as after a commit that timed out, yet happened
+	execute(t, db, `UPDATE spool_heads SET seq = 2`)
+	execute(t, db, `UPDATE count_heads SET seq = 2`)
+	var asked []Delta
+	r.drain.Sink = sinkFunc(func(d []Delta) error { asked = append(asked, d...); return nil })
+	r.flush()
+	if len(asked) != 1 || asked[0].Prev != 2 || asked[0].Seq != 2 || len(asked[0].Cells) != 0 || r.spool.Backlog() != 0 {
+		t.Fatalf("asked %+v, backlog %d", asked, r.spool.Backlog())
+	}
+}
+
+func TestVerdictsDoNotDependOnHowHitsAreBatched(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 40, 4)
+	next := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		next++
+		message := id.Message(1000 + 1 + next%40)
+		wipe(t, db)
+		r := newRig(t, db)
+		n := rapid.IntRange(1, 14).Draw(rt, "clicks")
+		var hits []Hit
+		for range n {
+			h := click1(message, rapid.IntRange(1, 4).Draw(rt, "link"), time.Duration(rapid.IntRange(0, 100).Draw(rt, "at"))*100*time.Millisecond)
+			h.Verdict = rapid.SampledFrom([]Verdict{Person, Person, Unverifiable, Machine}).Draw(rt, "verdict")
+			h.Region = rapid.SampledFrom([]string{"", "GB", "FR"}).Draw(rt, "region")
+			hits = append(hits, h)
+		}
+		for i := 0; i < n; {
+			size := rapid.IntRange(1, n-i).Draw(rt, "batch")
+			r.hits(hits[i : i+size]...)
+			i += size
+		}
+		var clicks []click
+		for _, h := range hits {
+			clicks = append(clicks, click{at: h.At, link: h.Link, verdict: h.Verdict, region: h.Region})
+		}
+		markBursts(clicks, 3, 2*time.Second)
+		want := map[string]int{}
+		first := map[int]schema.Time{}
+		var latest click
+		for _, c := range clicks {
+			if c.burst {
+				c.verdict = Machine
+			}
+			want[strings.TrimSpace(fmt.Sprintf("click %d %s %s", c.link, c.verdict, c.region))]++
+			if at, ok := first[c.link]; c.verdict != Machine && (!ok || c.at < at) {
+				first[c.link] = c.at
+			}
+			if c.verdict == Person && c.region != "" && c.at > latest.at {
+				latest = c
+			}
+		}
+		r.totals(want)
+		var firsts []string
+		for l, at := range first {
+			firsts = append(firsts, fmt.Sprintf("%d %d", l, at))
+		}
+		slices.Sort(firsts)
+		if got := r.text(`SELECT link || ' ' || first_at FROM message_links ORDER BY link`); got != strings.Join(firsts, "\n") {
+			rt.Fatalf("firsts %q, want %q", got, firsts)
+		}
+		if got := r.text(`SELECT CAST(at AS TEXT) FROM contact_regions`); (latest.at == 0) != (got == "") || (got != "" && got != fmt.Sprint(int64(latest.at))) {
+			rt.Fatalf("latest region at %q, want %d", got, latest.at)
+		}
+		if t.Failed() {
+			rt.FailNow()
+		}
+		r.spool.Close()
+	})
+}
