@@ -1,0 +1,2 @@
+// Package compose makes whole mails from a campaign's template.
+package compose
