@@ -62,7 +62,7 @@ func (c *Config) flags(fs *pflag.FlagSet) {
 		fs.StringVar(s.field(c), s.flag, standard, s.usage+" ["+s.env+"]")
 	}
 	fs.BoolVar(&c.Insecure, "insecure", false, "accept a public URL without https, or a sender domain without DKIM, off loopback")
-	fs.IntVar(&c.SenderConns, "connections", 4, "SMTP connections kept open per relay")
+	fs.IntVar(&c.SenderConns, "connections", 8, "SMTP connections kept open per relay")
 }
 
 // finish fills what follows from other settings and tells what cannot work, all of it at once.

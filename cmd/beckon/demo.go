@@ -40,7 +40,7 @@ func demoCommand() *cobra.Command {
 		if once && !cmd.Flags().Changed("listen") {
 			listen = "127.0.0.1:0"
 		}
-		d, err := startDemo(cmd.Context(), listen, dir, 30*time.Hour)
+		d, err := startDemo(cmd.Context(), listen, dir, demo.Length)
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func startDemoOn(ctx context.Context, listen, dir string, ago time.Duration, on 
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
 	conf := &Config{Listen: l.Addr().String(), Data: data, Database: on.database, Redis: on.redis, SMTP: "smtp://" + d.catcher.Addr() + "?tls=none",
-		Geo: regions, DKIM: demo.Domain + ":demo:" + dkim, TrustedProxies: "127.0.0.0/8,::1/128", SenderConns: 4}
+		Geo: regions, DKIM: demo.Domain + ":demo:" + dkim, TrustedProxies: "127.0.0.0/8,::1/128", SenderConns: 8}
 	if err := conf.finish(); err != nil {
 		return nil, err
 	}

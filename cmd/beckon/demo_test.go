@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"beckon/cmd/internal/demo"
 	"beckon/schema/servertest"
@@ -16,7 +15,7 @@ var small = demo.Size{Providers: 240, Form: 360}
 // stage plays a small demo and stops its service at the end of the test.
 func stage(t *testing.T, on demoStorage) (*theatre, *demo.Play) {
 	t.Helper()
-	d, err := startDemoOn(t.Context(), "127.0.0.1:0", t.TempDir(), 30*time.Hour, on)
+	d, err := startDemoOn(t.Context(), "127.0.0.1:0", t.TempDir(), demo.Length, on)
 	if err != nil {
 		t.Fatal(err)
 	}

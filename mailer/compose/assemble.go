@@ -139,8 +139,7 @@ func (c *compiler) htmlOps(d *document, preheader []op) []op {
 	}
 	if len(preheader) > 0 {
 		ops := append([]op{textOp(`<div style="` + preStyle + `">`)}, preheader...)
-		at := max(d.body, 0)
-		edits = append(edits, edit{at, at, append(ops, textOp(`</div>`))})
+		edits = append(edits, edit{d.body, d.body, append(ops, textOp(`</div>`))})
 	}
 	var tail []op
 	if !d.places("citation") {

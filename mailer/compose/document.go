@@ -41,14 +41,14 @@ type document struct {
 	spots   []spot // of the masks
 	links   []webLink
 	byToken map[int][]int // the links of a start tag
-	body    int           // just after the body's start tag; -1: there is none
+	body    int           // just after the body's start tag, or where the body begins without one
 	bodyEnd int           // just before the last </body>, or the end
 }
 
 // readHTML tokenises the source and finds everything that is wrong with it. Without track no link gets
 // a position.
 func readHTML(s *source, track bool, consts *env, e *engine, tell func(Problem)) *document {
-	d := &document{source: s, tokens: tokenize(s.masked), body: -1, bodyEnd: -1, byToken: map[int][]int{}}
+	d := &document{source: s, tokens: tokenize(s.masked), bodyEnd: -1, byToken: map[int][]int{}}
 	report := func(p Problem) {
 		s.broken = true
 		tell(p)
@@ -60,12 +60,17 @@ func readHTML(s *source, track bool, consts *env, e *engine, tell func(Problem))
 	d.checkBlocks(report)
 	d.checkTags(report)
 	d.findLinks(track, consts, e, report)
+	begun := false
 	for _, tok := range d.tokens {
 		switch {
-		case tok.name != "body" || tok.cond != 0:
-		case tok.kind == tokStart && d.body < 0:
-			d.body = tok.end
-		case tok.kind == tokEnd && d.depthAt(tok.start) == 0:
+		case tok.cond != 0:
+		case tok.kind == tokStart && tok.name == "body" && !begun:
+			d.body, begun = tok.end, true
+		case tok.kind == tokDoctype, tok.kind == tokStart && tok.name == "html", tok.kind == tokEnd && tok.name == "head":
+			if !begun && d.depthAt(tok.start) == 0 {
+				d.body = tok.end
+			}
+		case tok.kind == tokEnd && tok.name == "body" && d.depthAt(tok.start) == 0:
 			d.bodyEnd = tok.start
 		}
 	}

@@ -29,7 +29,7 @@ func drawValue(t *rapid.T, name string) string {
 // everywhere is a template with a value in every place where one may stand.
 const everywhere = `<html><head><title>For {{ a }}</title><style>p { color: {{ b }} } /* {{ a }} */</style></head>
 <body style="background: {{ c }}" class='{{ a }}'>{{ a }}{{ b }} <!-- {{ c }} and {{ a }} --> text {{ d.e | default: "none" }}
-<!--[if mso]><v:rect href="https://example.com/vml" title="{{ a }}">{{ b }}</v:rect><![endif]-->
+<!--[if mso]><v:rect href="https://example.com/vml" title="{{ a }}">{{ b }}></v:rect>{{ a }}!><![endif]-->
 <!--[if !mso]><!--><a href="https://example.com/?a=1&amp;b=2" title="{{ b | upcase }}">for {{ c | append: "!" }}</a><!--<![endif]-->
 <textarea>{{ a }}</textarea><a href="{{ unsubscribe_url }}">{{ b }}</a> <p>{{ a | escape }}{{ b | newline_to_br }}</p></body></html>`
 

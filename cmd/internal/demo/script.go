@@ -94,6 +94,9 @@ type refusal struct {
 // Domain is where the demo's company sends from.
 const Domain = "northwind.example"
 
+// Length is how long what the demo plays takes on its own clock: start the clock that long ago.
+const Length = (hours + 1) * time.Hour
+
 const (
 	company    = "northwind"
 	noticeText = "Northwind may email me about the subjects I ticked. I can withdraw at any time, in every mail. If I tick the second box, Northwind may also note which of its mails I open and which links I follow."
