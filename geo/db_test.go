@@ -242,7 +242,7 @@ func TestRefreshNoticesANewFile(t *testing.T) {
 func TestAFileCutShortInUseGivesUnknownRegions(t *testing.T) {
 	db, path := open(t)
 	if err := os.Truncate(path, 0); err != nil {
-		t.Skip("an open file cannot be cut here:", err)
+		t.Fatal(err)
 	}
 	if got := db.Lookup(netip.MustParseAddr("192.0.2.1")); !got.IsUnknown() {
 		t.Errorf("got %s", got)

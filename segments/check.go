@@ -14,7 +14,6 @@ var (
 	slugForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	domainForm   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	languageForm = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
-	countryForm  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
 const maxText = 500 // bytes of a one-line field

@@ -186,7 +186,9 @@ func eachTag(doc string, visit func(html.Token)) {
 				continue
 			}
 			if m := condComment.FindStringSubmatch(strings.TrimSpace(string(z.Raw()[4:max(4, len(z.Raw())-3)]))); m != nil {
+				visit(html.Token{Data: "[if"})
 				eachTag(m[1], visit)
+				visit(html.Token{Data: "[endif"})
 			}
 		case html.StartTagToken, html.SelfClosingTagToken, html.EndTagToken:
 			tok := z.Token()

@@ -135,6 +135,8 @@ func (t *Token) check() error {
 		return fail("it needs a position from 1")
 	case len(t.URL) > MaxURL:
 		return fail(fmt.Sprintf("the target is longer than %d bytes", MaxURL))
+	case strings.ContainsAny(t.URL, "\r\n\x00"):
+		return fail("the target holds a line break")
 	case !isWeb(t.URL):
 		return fail("the target is not an http or https URL")
 	}

@@ -42,7 +42,7 @@ func drawToken(t *rapid.T) token.Token {
 	if k.Kind == token.Click {
 		k.Link = rapid.IntRange(1, 1<<31-1).Draw(t, "link")
 		k.URL = rapid.SampledFrom([]string{"https://", "http://", "HTTPS://"}).Draw(t, "scheme") +
-			string(rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "target"))
+			string(rapid.SliceOfN(rapid.Byte().Filter(func(b byte) bool { return b != '\r' && b != '\n' && b != 0 }), 1, 300).Draw(t, "target"))
 	}
 	return k
 }
