@@ -114,6 +114,14 @@ func (n *node) post(path, body string, out any) {
 // campaign imports people who agreed to tracking, and to none, and sends them a mail with links.
 func (n *node) campaign(people int) {
 	n.t.Helper()
+	id := n.launch(people)
+	var state struct{ Status string }
+	n.until("the campaign is finished", func() bool { n.call("GET", "/campaigns/"+id, "", nil, &state); return state.Status == "finished" })
+}
+
+// launch imports people and launches a campaign to them.
+func (n *node) launch(people int) (campaign string) {
+	n.t.Helper()
 	n.post("/companies", `{"slug":"acme","name":"ACME","from_domain":"acme.example","privacy_email":"privacy@acme.example","postal_address":"1 High St","privacy_url":"https://acme.example/privacy"}`, nil)
 	n.post("/notices", `{"version":"v1","language":"en","text":"ACME may write to me."}`, nil)
 	var body bytes.Buffer
@@ -130,9 +138,8 @@ func (n *node) campaign(people int) {
 	n.post("/segments", `{"name":"all","company":"acme","rule":{"combinator":"and","rules":[]}}`, &made)
 	n.post("/campaigns", `{"name":"c","company":"acme","type":"newsletter","subject":"Hello","from":"ACME <news@acme.example>","audience":{"segment":"`+made.ID+`"},
 		"html":"<p>Hello <a href=\"https://acme.example/one\">one</a> <a href=\"https://acme.example/two\">two</a> <a href=\"https://acme.example/three\">three</a></p>","tracking":"consented"}`, &made)
-	id := made.ID
-	n.post("/campaigns/"+id+"/launch", "", nil)
-	n.until("the campaign is finished", func() bool { n.call("GET", "/campaigns/"+id, "", nil, &made); return made.Status == "finished" })
+	n.post("/campaigns/"+made.ID+"/launch", "", nil)
+	return made.ID
 }
 
 // TestR1R2KilledUnderHits: `serve` is killed with SIGKILL again and again while it answers hits. All
