@@ -176,6 +176,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 	g.Go(func() error { return a.mailer.Run(work) })
 	g.Go(func() error { return a.running.importer.Run(work) })
 	g.Go(func() error { return a.running.courier.Run(work) })
+	g.Go(func() error { return a.refreshRegions(work) })
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -197,4 +198,26 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 		a.log.Warn("hits stay in the spool until the next start", "err", flush.Error())
 	}
 	return err
+}
+
+// refreshRegions takes up a region database that was put in the place of the one in use.
+func (a *app) refreshRegions(ctx context.Context) error {
+	if a.geo == nil {
+		return nil
+	}
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		switch changed, err := a.geo.Refresh(); {
+		case err != nil:
+			a.log.Warn("the region database stays as it was", "err", err.Error())
+		case changed:
+			a.log.Info("new region database", "built", a.geo.BuildTime().Format(time.DateOnly))
+		}
+	}
 }
