@@ -126,34 +126,57 @@ func (db *DB) Age(now time.Time) time.Duration {
 	return max(0, now.Sub(db.BuildTime()))
 }
 
+// staleAfter leaves a monthly database half a month to be late in.
+const staleAfter = 45 * 24 * time.Hour
+
+// Stale says whether the database is older than 45 days, and if so what to tell whoever runs Beckon.
+func (db *DB) Stale(now time.Time) (warning string, stale bool) {
+	age := db.Age(now)
+	if age <= staleAfter {
+		return "", false
+	}
+	return fmt.Sprintf("the region database %s was built on %s, %d days ago: networks move, so some regions are wrong by now; run “beckon geo update”",
+		db.Kind(), db.BuildTime().Format(time.DateOnly), int(age/(24*time.Hour))), true
+}
+
 // remedy is what whoever runs Beckon needs to know when a file does not do.
-const remedy = "Beckon reads MMDB files of the kinds City, Country and Enterprise from MaxMind (GeoLite2-City.mmdb is free with an account, https://www.maxmind.com/en/geolite2/signup) and from DB-IP (dbip-city-lite, free without one, https://db-ip.com/db/download/ip-to-city-lite); unpack what you download, then point BECKON_GEO at the .mmdb file, or leave it empty to count without regions"
+const remedy = "Beckon reads MMDB files of the kinds City, Country and Enterprise from MaxMind (GeoLite2-City.mmdb is free with an account, https://www.maxmind.com/en/geolite2/signup) and from DB-IP (dbip-city-lite, free without one but countries only, https://db-ip.com/db/download/ip-to-city-lite); let “beckon geo update” fetch one or unpack what you download, then point BECKON_GEO at the .mmdb file, or leave it empty to count without regions"
 
 func open(path string) (*file, error) {
-	info, err := os.Stat(path)
+	f, err := load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("geo: no file at %s: %s", path, remedy)
 	case err != nil:
-		return nil, fmt.Errorf("geo: %w", err)
+		return nil, fmt.Errorf("geo: %s %w: %s", path, err, remedy)
+	}
+	return f, nil
+}
+
+// load opens a file and checks it. Its errors go on from the name of the file: "is a directory".
+func load(path string) (*file, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot be looked at (%w)", err)
 	case info.IsDir():
-		return nil, fmt.Errorf("geo: %s is a directory: %s", path, remedy)
+		return nil, errors.New("is a directory")
 	}
 	if packed(path) {
-		return nil, fmt.Errorf("geo: %s is a packed file (gzip or zip), unpack it first: %s", path, remedy)
+		return nil, errors.New("is a packed file (gzip or zip), unpack it first")
 	}
 	reader, err := geoip2.Open(path)
 	var other geoip2.UnknownDatabaseTypeError
 	switch {
 	case errors.As(err, &other):
-		return nil, fmt.Errorf("geo: %s is a database of the kind %q, which holds no regions that can be read: %s", path, other.DatabaseType, remedy)
+		return nil, fmt.Errorf("is a database of the kind %q, which holds no regions that can be read", other.DatabaseType)
 	case err != nil:
-		return nil, fmt.Errorf("geo: %s is damaged, cut short or not an MMDB file (%w): %s", path, err, remedy)
+		return nil, fmt.Errorf("is damaged, cut short or not an MMDB file (%w)", err)
 	}
 	meta := reader.Metadata()
 	f := &file{reader, stamp{info.Size(), info.ModTime()}, meta.DatabaseType, time.Unix(int64(meta.BuildEpoch), 0).UTC()}
 	if err := f.probe(); err != nil {
-		return nil, fmt.Errorf("geo: %s cannot be read (%w): %s", path, err, remedy)
+		return nil, fmt.Errorf("cannot be read (%w)", err)
 	}
 	return f, nil
 }

@@ -5,4 +5,9 @@
 // A lookup never fails. An address that is private, not in the database or not readable there, a
 // damaged database and no database at all (a nil *DB) all give the unknown region. The database can be
 // replaced while lookups run: each sees the old one or the new one, whole.
+//
+// Updater fetches a database from MaxMind (GeoLite2, with an account) or DB-IP (Lite, without one),
+// checks it and puts it in place in one step, or changes nothing. DB-IP Lite names subdivisions
+// without their ISO codes, so with it regions are countries. Both makers ask to be named wherever
+// their data is shown.
 package geo

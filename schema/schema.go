@@ -73,7 +73,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	v := url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "recursive_triggers(ON)", "cache_size(-65536)", "temp_store(MEMORY)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "recursive_triggers(ON)", "cache_size(-65536)", "temp_store(MEMORY)", "wal_autocheckpoint(16000)"},
 	}
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 	write, err := sqlx.Open("sqlite", file+"?"+v.Encode())

@@ -72,7 +72,7 @@ func (c *ruleCompiler) did(field string, link, since int64) {
 			c.text("m.opened_at > 0")
 			return
 		}
-		c.text("m.opened_at > 0 AND (m.opened_at >= ? OR EXISTS (SELECT 1 FROM events e WHERE e.message = m.id AND e.kind = 'open' AND e.verdict <> 'machine' AND e.at >= ?))", since, since)
+		c.text("m.opened_at > 0 AND (m.opened_at >= ? OR EXISTS (SELECT 1 FROM events e WHERE e.contact = m.contact AND e.message = m.id AND e.kind = 'open' AND e.verdict <> 'machine' AND e.at >= ?))", since, since)
 		return
 	}
 	c.text("EXISTS (SELECT 1 FROM message_links k WHERE k.message = m.id AND k.first_at > 0")
@@ -80,7 +80,7 @@ func (c *ruleCompiler) did(field string, link, since int64) {
 		c.text(" AND k.link = ?", link)
 	}
 	if since > 0 {
-		c.text(" AND (k.first_at >= ? OR EXISTS (SELECT 1 FROM events e WHERE e.message = m.id AND e.kind = 'click' AND e.link = k.link AND e.verdict <> 'machine' AND e.at >= ?))", since, since)
+		c.text(" AND (k.first_at >= ? OR EXISTS (SELECT 1 FROM events e WHERE e.contact = m.contact AND e.message = m.id AND e.kind = 'click' AND e.link = k.link AND e.verdict <> 'machine' AND e.at >= ?))", since, since)
 	}
 	c.text(")")
 }

@@ -205,6 +205,9 @@ func (a *app) refreshRegions(ctx context.Context) error {
 	if a.geo == nil {
 		return nil
 	}
+	if text, stale := a.geo.Stale(a.now()); stale {
+		a.log.Warn("regions", "warning", text)
+	}
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {

@@ -37,9 +37,10 @@ type Drain struct {
 
 	mu      sync.Mutex // one batch at a time
 	started bool
-	head    int64      // number up to which the database has this node's hits
-	doubt   []numbered // a batch whose commit was not answered for
-	size    int        // hits in a batch, fitted to how long a batch takes
+	head    int64         // number up to which the database has this node's hits
+	doubt   []numbered    // a batch whose commit was not answered for
+	size    int           // hits in a batch, fitted to how long a batch takes
+	took    time.Duration // by a batch, smoothed
 	links   map[id.Campaign]int
 	buf     []numbered
 	sql     *statements
@@ -192,13 +193,19 @@ func (d *Drain) batch(ctx context.Context, hits []numbered, through int64) error
 	return fmt.Errorf("event: drain: %w", err)
 }
 
-// fit keeps the batches of SQLite short.
+// fit keeps the batches of SQLite short. It goes by several: one that met a checkpoint says little.
 func (d *Drain) fit(took time.Duration) {
+	if d.DB.Dialect() != schema.SQLite {
+		d.size = min(largestBatch, 2*d.size)
+		return
+	}
+	d.took = (7*d.took + took) / 8
 	switch {
-	case took > longBatch && d.DB.Dialect() == schema.SQLite:
+	case d.took > longBatch:
 		d.size = max(smallestBatch, d.size*3/4)
-	case took < shortBatch || d.DB.Dialect() != schema.SQLite:
-		d.size = min(largestBatch, d.size+d.size/4+1)
+		d.took = d.took * 3 / 4
+	case d.took < shortBatch:
+		d.size = min(largestBatch, d.size+d.size/8+1)
 	}
 }
 

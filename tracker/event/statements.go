@@ -115,7 +115,7 @@ func newStatements(d schema.Dialect, g Gate) *statements {
 		st.lock = st.facts + ` ORDER BY m.id FOR NO KEY UPDATE OF m`
 		st.clicks = click + table(d, "contact message lo hi") + ` CROSS JOIN LATERAL (SELECT x.* FROM ` + recent + `) AS e WHERE e.message = h.message`
 	} else {
-		st.clicks = click + table(d, "contact message lo hi") + ` JOIN events e ON e.id IN (SELECT x.id FROM ` + recent + `) WHERE e.message = h.message`
+		st.clicks = click + table(d, "contact message lo hi") + ` JOIN events e ON e.id IN (SELECT x.id FROM ` + recent + `) WHERE +e.message = h.message` // + so that all events of a message are never read
 	}
 	st.insert = `INSERT INTO events (campaign, message, contact, kind, link, at, verdict, reason, region, client, os, device, node, seq)
 		SELECT m.campaign, m.id, m.contact, h.kind, h.link, h.at, h.verdict, h.reason, h.region, h.client, h.os, h.device, CAST(? AS TEXT), h.seq
@@ -130,13 +130,11 @@ func newStatements(d schema.Dialect, g Gate) *statements {
 	st.retract = `UPDATE events SET verdict = 'machine', reason = '` + Burst + `' WHERE id IN (SELECT h.id FROM ` + table(d, "id") + `)`
 	// What a retracted click was the first or latest of is found again among the clicks that are left.
 	const first = "contact message link at"
-	st.dropFirsts = `DELETE FROM message_links WHERE EXISTS (SELECT 1 FROM ` + table(d, first) +
-		` WHERE h.message = message_links.message AND h.link = message_links.link AND h.at = message_links.first_at)`
+	st.dropFirsts = `DELETE FROM message_links WHERE (message, link, first_at) IN (SELECT h.message, h.link, h.at FROM ` + table(d, first) + `)`
 	st.findFirsts = `INSERT INTO message_links (message, link, first_at) SELECT h.message, h.link, MIN(e.at) FROM ` + table(d, first) +
 		` JOIN events e ON e.contact = h.contact AND e.kind = 'click' WHERE e.message = h.message AND e.link = h.link AND e.verdict <> 'machine'
 		GROUP BY h.message, h.link ON CONFLICT (message, link) DO NOTHING`
-	st.dropRegions = `DELETE FROM contact_regions WHERE EXISTS (SELECT 1 FROM ` + table(d, "contact at") +
-		` WHERE h.contact = contact_regions.contact AND h.at = contact_regions.at)`
+	st.dropRegions = `DELETE FROM contact_regions WHERE (contact, at) IN (SELECT h.contact, h.at FROM ` + table(d, "contact at") + `)`
 	st.findRegions = `INSERT INTO contact_regions (contact, region, at) SELECT DISTINCT e.contact, e.region, e.at FROM ` + table(d, "contact at") +
 		` JOIN events e ON e.contact = h.contact WHERE e.kind = 'click' AND e.verdict = 'person' AND e.region <> '' AND e.at = (
 			SELECT MAX(x.at) FROM events x WHERE x.contact = h.contact AND x.kind = 'click' AND x.verdict = 'person' AND x.region <> '')

@@ -2,7 +2,9 @@ package event
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,4 +147,35 @@ func TestEveryStatementIsUnderstood(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNoStatementOfADrainReadsAWholeTable: a batch must cost the same with a million events as with one.
+func TestNoStatementOfADrainReadsAWholeTable(t *testing.T) {
+	db := servertest.SQLite(t)
+	st := reflect.ValueOf(newStatements(db.Dialect(), fakeGate{})).Elem()
+	for i := range st.NumField() {
+		if st.Field(i).Kind() != reflect.String || st.Field(i).String() == "" {
+			continue
+		}
+		query := st.Field(i).String()
+		args := make([]any, strings.Count(query, "?"))
+		for k := range args {
+			args[k] = "[]"
+		}
+		var plan []struct {
+			ID, Parent, Notused int
+			Detail              string
+		}
+		if err := db.Select(t.Context(), &plan, "EXPLAIN QUERY PLAN "+query, args...); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range plan {
+			if strings.HasPrefix(step.Detail, "SCAN") && !strings.Contains(step.Detail, "json_each") && !strings.Contains(step.Detail, "VIRTUAL TABLE") {
+				t.Errorf("%s: %s", st.Type().Field(i).Name, step.Detail)
+			}
+		}
+		if strings.Contains(fmt.Sprint(plan), "events_by_message") {
+			t.Errorf("%s reads all events of a message: %v", st.Type().Field(i).Name, plan)
+		}
+	}
 }

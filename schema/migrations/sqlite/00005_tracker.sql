@@ -16,7 +16,6 @@ CREATE TABLE events (             -- identified hits only
   node     TEXT NOT NULL,              -- whose count the event is part of
   seq      BIGINT NOT NULL             -- place in that node's spool
 );
-CREATE INDEX events_by_message ON events (message, at);
 CREATE INDEX events_by_contact ON events (contact, kind, at);
 CREATE INDEX events_by_campaign ON events (campaign, at);
 
