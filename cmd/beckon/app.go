@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"beckon/cmd/internal/pages"
 	"beckon/geo"
 	"beckon/mailer"
 	"beckon/mailer/queue"
@@ -48,8 +49,9 @@ type app struct {
 	counter *counter.Counter
 	report  *report.Reporter
 
-	running *running // of `serve` and `demo` alone
-	closers []func()
+	running    *running // of `serve` and `demo` alone, like the recipients' pages
+	recipients *pages.Pages
+	closers    []func()
 }
 
 // open connects to the storage, brings it to the current version and builds the domain. Nothing
@@ -106,7 +108,7 @@ func open(ctx context.Context, conf *Config, log *slog.Logger, now func() time.T
 	a.mailer = mailer.New(mailer.Options{
 		DB: a.db, Gate: a.gate, Catalogue: a.catalogue, Ledger: a.ledger, Companies: a.companies, Sources: a.sources, Segments: a.segments,
 		Keys: a.secrets.ring, BaseURL: conf.URL, Relays: a.relays, DKIM: dkim, Insecure: conf.Insecure,
-		Sender: queue.Options{Connections: conf.SenderConns, Alone: a.db.Dialect() == schema.SQLite}, Now: now, Log: log,
+		Sender: queue.Options{Connections: conf.SenderConns, Alone: a.db.Dialect() == schema.SQLite, Ready: a.maySend}, Now: now, Log: log,
 	})
 	if err := a.openCounts(conf, embedded); err != nil {
 		return nil, err
@@ -139,6 +141,14 @@ func (a *app) openCounts(conf *Config, embedded bool) (err error) {
 	a.counter = counter.New(a.redis, a.db, counter.Options{Now: a.now, Report: func(err error) { a.log.Warn("counts", "err", err.Error()) }})
 	a.report = report.New(a.db, a.counter, a.now)
 	return nil
+}
+
+// maySend says whether every refusal that was answered is in the database.
+func (a *app) maySend() error {
+	if a.running == nil {
+		return errors.New("no refusals journal is open")
+	}
+	return a.running.refusals.guard.Ready()
 }
 
 // close undoes open, in reverse order.

@@ -48,6 +48,7 @@ var settings = []setting{
 	{"geo", "BECKON_GEO", "MMDB file of a city or country database for regions", "", func(c *Config) *string { return &c.Geo }},
 	{"keys", "BECKON_KEYS", "keys that sign public links, id:base64,…, the first signs (default: generated into the data directory)", "", func(c *Config) *string { return &c.Keys }},
 	{"hash-key", "BECKON_HASH_KEY", "key of address hashes and ledger chains, base64, never rotated (default: generated into the data directory)", "", func(c *Config) *string { return &c.HashKey }},
+	{"journal", "BECKON_JOURNAL", "directory of the refusals journal, shared by the nodes, on another disk than the database (default: under the data directory)", "", func(c *Config) *string { return &c.Journal }},
 	{"dkim", "BECKON_DKIM", "domain:selector:path of a private key, separated by commas", "", func(c *Config) *string { return &c.DKIM }},
 	{"trusted-proxies", "BECKON_TRUSTED_PROXIES", "networks (CIDR, separated by commas) whose X-Forwarded-For is believed", "", func(c *Config) *string { return &c.TrustedProxies }},
 }
@@ -82,6 +83,9 @@ func (c *Config) finish() error {
 	}
 	if c.Database == "" {
 		c.Database = "sqlite:" + filepath.Join(c.Data, "beckon.db")
+	}
+	if c.Journal == "" {
+		c.Journal = filepath.Join(c.Data, "journal")
 	}
 	if c.URL == "" && err == nil {
 		c.URL = "http://" + c.Listen

@@ -57,6 +57,7 @@ type running struct {
 	drain    *event.Drain
 	importer *api.ImportWorker
 	courier  *courier
+	refusals *refusals
 }
 
 // faces opens the spool and builds everything that is served over HTTP.
@@ -77,14 +78,13 @@ func (a *app) faces() (*echo.Echo, error) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.running.measure(metrics)
 	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Geo: a.geo, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
-	recipients, err := pages.New(pages.Options{
+	if a.recipients, err = pages.New(pages.Options{
 		URL: a.conf.URL, DB: a.db, Keys: a.secrets.ring, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger, Companies: a.companies, Sources: a.sources,
-		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Now: a.now, Log: a.log,
-	})
-	if err != nil {
+		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Journal: a.running.refusals, Now: a.now, Log: a.log,
+	}); err != nil {
 		return nil, err
 	}
-	recipients.Register(e)
+	a.recipients.Register(e)
 	dir, err := a.dir("uploads")
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (a *app) faces() (*echo.Echo, error) {
 	a.running.importer = api.NewImportWorker(importer, a.imports, uploads, a.running.spool.Node())
 	service, err := api.New(api.Deps{
 		DB: a.db, Tokens: api.NewTokens(a.db, a.now), Audit: a.audit, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger,
-		Companies: a.companies, Sources: a.sources, Contacts: a.contacts, Segments: a.segments, Mailer: a.mailer, Reports: a.report, DoubleOptIn: recipients,
+		Companies: a.companies, Sources: a.sources, Contacts: a.contacts, Segments: a.segments, Mailer: a.mailer, Reports: a.report, DoubleOptIn: a.recipients,
 		Imports: a.imports, ImportRunner: a.running.importer, Uploads: uploads, Node: a.running.spool.Node(),
 		Traces: a.traces(), Erasers: a.erasers(), Checks: a.readiness(), Metrics: metrics, Log: a.log, Now: a.now,
 	})
@@ -123,10 +123,15 @@ func (a *app) openRunning() error {
 			shout(err)
 		}
 	})
+	refusals, err := a.openRefusals(a.conf.Journal, spool.Node())
+	if err != nil {
+		return fmt.Errorf("BECKON_JOURNAL: %w", err)
+	}
 	a.running = &running{
-		spool:   spool,
-		drain:   &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
-		courier: newCourier(a.relays, a.log, a.now),
+		refusals: refusals,
+		spool:    spool,
+		drain:    &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
+		courier:  newCourier(a.relays, a.log, a.now),
 	}
 	return nil
 }
@@ -151,6 +156,7 @@ func (a *app) readiness() []api.Check {
 	return []api.Check{
 		{Name: "database", Ask: a.db.Ping},
 		{Name: "redis", Ask: func(ctx context.Context) error { return reachRedis(ctx, a.redis) }},
+		{Name: "journal", Ask: func(context.Context) error { return a.running.refusals.guard.Ready() }},
 		{Name: "spool", Ask: func(context.Context) error {
 			if age := a.running.spool.OldestAge(); age > staleSpool {
 				return fmt.Errorf("%d hits wait for the database, the oldest for %s", a.running.spool.Backlog(), age.Round(time.Second))
@@ -173,6 +179,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return a.running.drain.Run(work) })
 	g.Go(func() error { return a.counter.Run(work) })
+	g.Go(func() error { return a.running.refusals.guard.Run(work) })
 	g.Go(func() error { return a.mailer.Run(work) })
 	g.Go(func() error { return a.running.importer.Run(work) })
 	g.Go(func() error { return a.running.courier.Run(work) })

@@ -65,6 +65,9 @@ func (d *desk) work() bool {
 	if d.stopping || d.retry > 0 {
 		return d.retry > 0
 	}
+	if !d.s.opt.ready() {
+		return false
+	}
 	return slices.ContainsFunc(d.order, func(a *active) bool {
 		return a.note != "" || len(d.claims) > 0 && len(a.stock) > 0 || len(a.stock) == 0 && !a.dry || a.idle() && !a.ended
 	})
@@ -115,6 +118,9 @@ func (d *desk) commit(ctx context.Context, tx *schema.Tx, p *plan, outs []*outco
 // hand leases for campaigns that have nothing at hand, and claims for the connections that wait, one
 // campaign after the other.
 func (d *desk) hand(ctx context.Context, tx *schema.Tx, p *plan) error {
+	if !d.s.opt.ready() {
+		return nil
+	}
 	open := min(len(d.claims), maxClaims)
 	for i, a := range d.order {
 		if p.gone[a] {

@@ -124,6 +124,10 @@ type Options struct {
 	// was left by a dead process, and is freed at start without waiting for the lease to end.
 	Alone bool
 
+	// Ready says whether anything may be sent now; nil: always. It is asked before messages are
+	// claimed, and again after Poll while it returns an error. What is under way goes on.
+	Ready func() error
+
 	Bouncer Bouncer
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -165,6 +169,8 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+func (o *Options) ready() bool { return o.Ready == nil || o.Ready() == nil }
 
 func backoff(attempt int) time.Duration {
 	d := time.Minute << min(max(attempt-1, 0), 8)

@@ -66,6 +66,9 @@ type Mailer interface {
 
 // Journal keeps refusals outside the database.
 type Journal interface {
+	// Waits is told, before it is answered, of a refusal that is in the journal and did not reach the
+	// database.
+	Waits(cause error)
 	// Refuse returns when the refusal is safe on disk.
 	Refuse(ctx context.Context, r Refusal) error
 }

@@ -129,6 +129,7 @@ func (p *Pages) unsubscribe(ctx context.Context, v *visit) error {
 	err = p.unsubscribeNow(ctx, v, r)
 	var told *problem
 	if err != nil && kept && !errors.As(err, &told) {
+		p.Journal.Waits(err)
 		p.Log.Error("a refusal waits in the journal", "err", err.Error())
 		v.Title = v.T("unsubscribed.title")
 		return v.show(http.StatusOK, "plain", plainBody{Text: v.T("unsubscribed.journal.text")})

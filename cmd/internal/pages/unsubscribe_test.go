@@ -238,9 +238,12 @@ func TestNothingOfTheVisitorIsStored(t *testing.T) {
 }
 
 type journal struct {
-	kept []Refusal
-	err  error
+	kept    []Refusal
+	err     error
+	waiting int
 }
+
+func (j *journal) Waits(error) { j.waiting++ }
 
 func (j *journal) Refuse(_ context.Context, r Refusal) error {
 	if j.err == nil {
@@ -274,7 +277,7 @@ func TestANoHoldsWhileTheDatabaseIsDown(t *testing.T) {
 			w.t.Errorf("logged:\n%s", s)
 		}
 		w.pages.Messages = w.messages
-		if len(j.kept) != 1 || j.kept[0].Scope != ThisType || j.kept[0].Message != 1 {
+		if j.waiting != 1 || len(j.kept) != 1 || j.kept[0].Scope != ThisType || j.kept[0].Message != 1 {
 			w.t.Fatalf("the journal holds %+v", j.kept)
 		}
 		for range 2 {
