@@ -57,7 +57,7 @@ var owner = map[string]struct {
 
 var naming = regexp.MustCompile(`(?i)\b(from|join|insert\s+into|replace\s+into|update|delete\s+from|truncate(?:\s+table)?|create\s+table|alter\s+table|drop\s+table)\s+(?:only\s+)?"?([a-z_]+)"?`)
 
-type naming1 struct{ verb, table, where string }
+type mention struct{ verb, table, where string }
 
 func TestEachTableIsNamedOnlyByThoseWhoMay(t *testing.T) {
 	found := statements(t)
@@ -100,12 +100,12 @@ func TestEveryTableHasAnOwner(t *testing.T) {
 
 // statements lists every table named in a string of a Go file that is not a test, and in the SQL
 // files beside them.
-func statements(t *testing.T) []naming1 {
+func statements(t *testing.T) []mention {
 	t.Helper()
-	var found []naming1
+	var found []mention
 	add := func(where, text string) {
 		for _, m := range naming.FindAllStringSubmatch(text, -1) {
-			found = append(found, naming1{strings.ToLower(strings.Join(strings.Fields(m[1]), " ")), strings.ToLower(m[2]), where})
+			found = append(found, mention{strings.ToLower(strings.Join(strings.Fields(m[1]), " ")), strings.ToLower(m[2]), where})
 		}
 	}
 	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {

@@ -110,24 +110,24 @@ func open(ctx context.Context, conf *Config, log *slog.Logger, now func() time.T
 		Keys: a.secrets.ring, BaseURL: conf.URL, Relays: a.relays, DKIM: dkim, Insecure: conf.Insecure,
 		Sender: queue.Options{Connections: conf.SenderConns, Alone: a.db.Dialect() == schema.SQLite, Ready: a.maySend}, Now: now, Log: log,
 	})
-	if err := a.openCounts(conf, embedded); err != nil {
+	if err := a.openCounts(embedded); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *app) openCounts(conf *Config, embedded bool) (err error) {
-	address := conf.Redis
+func (a *app) openCounts(embedded bool) (err error) {
+	address := a.conf.Redis
 	switch {
 	case address != "":
 	case embedded:
 		var stop func()
-		if address, stop, err = startRedis(conf); err != nil {
+		if address, stop, err = startRedis(a.conf); err != nil {
 			return err
 		}
 		a.closers = append(a.closers, stop)
 	default:
-		if address, err = runningRedis(conf); err != nil {
+		if address, err = runningRedis(a.conf); err != nil {
 			return fmt.Errorf("BECKON_REDIS: %w", err)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 // TestBadInputIsToldAndLosesNothing: each gets a problem answer that names the field and the remedy,
 // and what was there before is there afterwards.
 func TestBadInputIsToldAndLosesNothing(t *testing.T) {
-	d, err := startDemoOn(t.Context(), "127.0.0.1:0", t.TempDir(), demo.Length, demoStorage{})
+	d, err := startDemo(t.Context(), "127.0.0.1:0", t.TempDir(), demo.Length, demoStorage{})
 	if err != nil {
 		t.Fatal(err)
 	}

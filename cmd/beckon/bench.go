@@ -88,7 +88,7 @@ func benchTracker(ctx context.Context, o benchOptions, progress io.Writer) (r be
 		r.Storage = "given"
 	}
 	fmt.Fprintf(progress, "preparing %d recipients\n", o.recipients)
-	d, err := startDemoOn(ctx, "127.0.0.1:0", "", time.Hour, o.storage)
+	d, err := startDemo(ctx, "127.0.0.1:0", "", time.Hour, o.storage)
 	if err != nil {
 		return r, err
 	}

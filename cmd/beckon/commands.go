@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -56,10 +55,9 @@ func importCommand() *cobra.Command {
 				}
 				n.Source = s.ID
 			}
-			if mapping != "" {
-				if err := json.Unmarshal([]byte(mapping), &n.Mapping); err != nil {
-					return fmt.Errorf("--mapping: %w", err)
-				}
+			var err error
+			if n.Mapping, err = segments.ParseMapping([]byte(mapping)); err != nil {
+				return fmt.Errorf("--mapping: %w", err)
 			}
 			f, err := os.Open(args[0])
 			if err != nil {

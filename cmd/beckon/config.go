@@ -72,7 +72,7 @@ func (c *Config) finish() error {
 	say := func(env, format string, args ...any) {
 		wrong = append(wrong, fmt.Errorf("%s: %s", env, fmt.Sprintf(format, args...)))
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
+	_, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		say("BECKON_LISTEN", "%q is not host:port; write for example 127.0.0.1:8080", c.Listen)
 	}
@@ -100,7 +100,6 @@ func (c *Config) finish() error {
 	if _, err := c.proxies(); err != nil {
 		say("BECKON_TRUSTED_PROXIES", "%v", err)
 	}
-	_ = host
 	return errors.Join(wrong...)
 }
 

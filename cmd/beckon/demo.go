@@ -40,7 +40,7 @@ func demoCommand() *cobra.Command {
 		if once && !cmd.Flags().Changed("listen") {
 			listen = "127.0.0.1:0"
 		}
-		d, err := startDemo(cmd.Context(), listen, dir, demo.Length)
+		d, err := startDemo(cmd.Context(), listen, dir, demo.Length, demoStorage{})
 		if err != nil {
 			return err
 		}
@@ -100,11 +100,9 @@ func writeKey(path string) error {
 // demoStorage lets a test play on other storage than the embedded one; empty fields are embedded.
 type demoStorage struct{ database, redis string }
 
-func startDemo(ctx context.Context, listen, dir string, ago time.Duration) (*theatre, error) {
-	return startDemoOn(ctx, listen, dir, ago, demoStorage{})
-}
-
-func startDemoOn(ctx context.Context, listen, dir string, ago time.Duration, on demoStorage) (_ *theatre, err error) {
+// startDemo starts the service that a demo plays on, with its clock the given time ago. Without a
+// directory it takes a temporary one.
+func startDemo(ctx context.Context, listen, dir string, ago time.Duration, on demoStorage) (_ *theatre, err error) {
 	d := &theatre{clock: demo.NewClock(ago), ended: make(chan error, 1), clean: func() error { return nil }}
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "beckon-demo-"); err != nil {

@@ -15,7 +15,7 @@ var small = demo.Size{Providers: 240, Form: 360}
 // stage plays a small demo and stops its service at the end of the test.
 func stage(t *testing.T, on demoStorage) (*theatre, *demo.Play) {
 	t.Helper()
-	d, err := startDemoOn(t.Context(), "127.0.0.1:0", t.TempDir(), demo.Length, on)
+	d, err := startDemo(t.Context(), "127.0.0.1:0", t.TempDir(), demo.Length, on)
 	if err != nil {
 		t.Fatal(err)
 	}

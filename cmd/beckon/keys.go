@@ -26,7 +26,7 @@ type secrets struct {
 // loadSecrets takes the keys from the configuration, else from the data directory, where it makes
 // them on first use, and holds them against the fingerprints of the installation.
 func loadSecrets(ctx context.Context, c *Config, db *schema.DB) (*secrets, error) {
-	signing, err := secret(c.Keys, filepath.Join(c.Data, "keys"), "1:")
+	signing, err := secret(c.Keys, filepath.Join(c.Data, "keys"), func() string { return token.Generate(1) })
 	if err != nil {
 		return nil, fmt.Errorf("BECKON_KEYS: %w", err)
 	}
@@ -34,7 +34,7 @@ func loadSecrets(ctx context.Context, c *Config, db *schema.DB) (*secrets, error
 	if err != nil {
 		return nil, fmt.Errorf("BECKON_KEYS: %w", err)
 	}
-	text, err := secret(c.HashKey, filepath.Join(c.Data, "hash-key"), "")
+	text, err := secret(c.HashKey, filepath.Join(c.Data, "hash-key"), newHashKey)
 	if err != nil {
 		return nil, fmt.Errorf("BECKON_HASH_KEY: %w", err)
 	}
@@ -46,9 +46,9 @@ func loadSecrets(ctx context.Context, c *Config, db *schema.DB) (*secrets, error
 		"BECKON_HASH_KEY differs from the key that this database was made with: addresses that said no would not be recognised. Copy the file hash-key from the data directory of another node, or its BECKON_HASH_KEY"); err != nil {
 		return nil, err
 	}
-	for _, item := range strings.Split(signing, ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(item), ":")
-		if err := claim(ctx, db, "fingerprint of signing key "+name, fingerprint([]byte(strings.TrimSpace(item))),
+	for _, print := range ring.Fingerprints() {
+		name, sum, _ := strings.Cut(print, ":")
+		if err := claim(ctx, db, "fingerprint of signing key "+name, sum,
 			"signing key "+name+" differs from the one that links in mail already sent were signed with. Copy the file keys from the data directory of another node, or its BECKON_KEYS; give a new key a new id"); err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func loadSecrets(ctx context.Context, c *Config, db *schema.DB) (*secrets, error
 }
 
 // secret returns the configured value, or what the file holds, which is made on first use.
-func secret(configured, path, prefix string) (string, error) {
+func secret(configured, path string, made func() string) (string, error) {
 	if configured != "" {
 		return configured, nil
 	}
@@ -68,9 +68,7 @@ func secret(configured, path, prefix string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	value := prefix + base64.StdEncoding.EncodeToString(key)
+	value := made()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
@@ -80,6 +78,12 @@ func secret(configured, path, prefix string) (string, error) {
 		return "", err
 	}
 	return value, nil
+}
+
+func newHashKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 func fingerprint(key []byte) string {

@@ -28,19 +28,6 @@ func startRedis(c *Config) (url string, stop func(), err error) {
 	if err := m.StartAddr("127.0.0.1:0"); err != nil {
 		return "", nil, fmt.Errorf("start the embedded Redis: %w", err)
 	}
-	done := make(chan struct{})
-	go func() { // keys' times to live move only when told to
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				m.FastForward(time.Second)
-			}
-		}
-	}()
 	url = fmt.Sprintf("redis://:%s@%s/0", password, m.Addr())
 	path := filepath.Join(c.Data, embeddedFile)
 	if err := os.WriteFile(path, []byte(url+"\n"), 0o600); err != nil {
@@ -48,7 +35,6 @@ func startRedis(c *Config) (url string, stop func(), err error) {
 		return "", nil, fmt.Errorf("tell the command line where the embedded Redis is: %w", err)
 	}
 	return url, func() {
-		close(done)
 		m.Close()
 		_ = os.Remove(path)
 	}, nil

@@ -59,7 +59,7 @@ func (p *Pages) campaign(c echo.Context) (string, string, any, error) {
 		return "", "", nil, err
 	}
 	page := campaignPage{Name: status.Name, Status: title(string(status.Status)), Note: status.StatusNote, Audience: p.audience(c, status.Audience),
-		AsOf: s.AsOf.Format("2 January 2006 15:04 UTC"), Messages: messages(status), Kinds: []kind{hits("Opens", s.Opens, s.Base), hits("Clicks", s.Clicks, s.Base)}}
+		AsOf: s.AsOf.Format("2 January 2006 15:04 UTC"), Messages: messages(status), Kinds: []kind{hits("Opens", s.Opens, s.Rates().Opened, s.Base), hits("Clicks", s.Clicks, s.Rates().Clicked, s.Base)}}
 	var points []point
 	for _, h := range s.Hourly {
 		points = append(points, point{Label: h.At.Format("15:04"), Full: h.At.Format("2 January 15:04 UTC"), A: h.Opens.N, B: h.Clicks.N})
@@ -108,7 +108,7 @@ func messages(s mailer.Status) []Figure {
 	return all
 }
 
-func hits(name string, h report.Hits, b report.Base) kind {
+func hits(name string, h report.Hits, unique report.Rate, b report.Base) kind {
 	lower := strings.ToLower(name)
 	return kind{Name: name, Rows: []Figure{
 		{Name: "By people", Value: number(h.Person)},
@@ -116,7 +116,7 @@ func hits(name string, h report.Hits, b report.Base) kind {
 		{Name: "Anonymous", Value: number(h.Anonymous)},
 		{Name: "By machines", Value: number(h.Machine)},
 		{Name: "All together", Value: number(h.Total)},
-		{Name: "Unique, of identified messages sent", Value: share(h.Unique.N, b.Identified)},
+		{Name: "Unique, of identified messages sent", Value: share(unique)},
 	}, Note: fmt.Sprintf("%d messages were sent, %d of them identified and %d anonymous. Anonymous %s belong to nobody, so they have no unique count.", b.Sent, b.Identified, b.Anonymous, lower)}
 }
 

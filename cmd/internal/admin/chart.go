@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+
+	"beckon/tracker/report"
 )
 
 // point is one step of a chart over time with two series.
@@ -70,10 +72,10 @@ func nice(n int64) int64 {
 	}
 }
 
-// share tells a part with its base: "12 of 80 (15 %)"; without a base only the number.
-func share(n, of int64) string {
-	if of == 0 {
-		return fmt.Sprintf("%d of 0", n)
+// share tells a rate with its base: "12 of 80 (15 %)"; without a share only the numbers.
+func share(r report.Rate) string {
+	if r.Share == nil {
+		return fmt.Sprintf("%s of %d", number(r.Count), r.Base)
 	}
-	return fmt.Sprintf("%d of %d (%.0f %%)", n, of, 100*float64(n)/float64(of))
+	return fmt.Sprintf("%d of %d (%.0f %%)", r.Count.N, r.Base, 100**r.Share)
 }

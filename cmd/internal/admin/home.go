@@ -76,7 +76,7 @@ func (p *Pages) campaignRows(ctx context.Context) ([]campaignRow, error) {
 			return nil, err
 		}
 		rows = append(rows, campaignRow{c.ID.String(), c.Name, string(c.Status), fmt.Sprint(status.Messages[queue.Sent]),
-			share(stats.Opens.Unique.N, stats.Base.Identified), share(stats.Clicks.Unique.N, stats.Base.Identified)})
+			share(stats.Rates().Opened), share(stats.Rates().Clicked)})
 	}
 	return rows, nil
 }

@@ -80,8 +80,8 @@ type Import struct {
 	Problem  string         `json:"problem"`
 }
 
-// upload sends a file and waits until its import has ended.
-func (c *client) upload(ctx context.Context, u upload, progress func(done int)) (Import, error) {
+// upload sends a file and waits until its import has ended, with no more rejects than the file has bad rows.
+func (c *client) upload(ctx context.Context, u upload, progress func(done int)) error {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for field, value := range map[string]string{"source": u.source, "mapping": u.mapping} {
@@ -91,15 +91,15 @@ func (c *client) upload(ctx context.Context, u upload, progress func(done int)) 
 	}
 	part, err := form.CreateFormFile("file", u.name)
 	if err != nil {
-		return Import{}, fmt.Errorf("demo: upload %s: %w", u.name, err)
+		return fmt.Errorf("demo: upload %s: %w", u.name, err)
 	}
 	_, _ = part.Write(u.body)
 	_ = form.Close()
 	var imp Import
 	if err := c.send(ctx, http.MethodPost, "/imports", form.FormDataContentType(), &body, &imp); err != nil {
-		return Import{}, err
+		return err
 	}
-	err = poll(ctx, func() (bool, error) {
+	return poll(ctx, func() (bool, error) {
 		if err := c.call(ctx, http.MethodGet, "/imports/"+imp.ID, nil, &imp); err != nil {
 			return false, err
 		}
@@ -107,9 +107,11 @@ func (c *client) upload(ctx context.Context, u upload, progress func(done int)) 
 		if imp.Status == "failed" {
 			return false, fmt.Errorf("demo: import of %s failed: %s", u.name, imp.Problem)
 		}
+		if imp.Status == "finished" && imp.Rejected != u.bad {
+			return false, fmt.Errorf("demo: import of %s rejected %d rows, %d are bad", u.name, imp.Rejected, u.bad)
+		}
 		return imp.Status == "finished", nil
 	})
-	return imp, err
 }
 
 // poll asks until done says so, every 50 ms.

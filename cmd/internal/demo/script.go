@@ -63,7 +63,6 @@ type Play struct {
 	random   *rand.Rand
 	evidence Evidence
 	noes     []refusal
-	imports  []played
 	result   Result
 
 	acts           [hours][]*Caught // who acts in which hour
@@ -76,12 +75,6 @@ type Play struct {
 type Evidence struct {
 	Mail   []*Caught  // what was caught when the curtain fell
 	Export [][]string // rows of the segment's identified export, without the header
-}
-
-// played is an upload and what its import came to.
-type played struct {
-	upload
-	Import
 }
 
 // refusal is a person who said no, and how much mail of which campaign they had got by then.
@@ -173,12 +166,10 @@ func (p *Play) importAll(ctx context.Context) error {
 		return fmt.Errorf("demo: second provider's file: %w", err)
 	}
 	for _, u := range []upload{p.cast.firstProvider(), second, p.cast.form(company, noticeWhen, p.Clock.Now().AddDate(0, -1, 0))} {
-		imp, err := p.api.upload(ctx, u, func(done int) { p.Progress("import "+u.name, done, u.rows) })
-		if err != nil {
+		if err := p.api.upload(ctx, u, func(done int) { p.Progress("import "+u.name, done, u.rows) }); err != nil {
 			return err
 		}
 		p.Progress("import "+u.name, u.rows, u.rows)
-		p.imports = append(p.imports, played{u, imp})
 	}
 	return nil
 }
@@ -315,11 +306,9 @@ func (p *Play) leaveHalfway(ctx context.Context, l *launched) error {
 	}
 	re := (&Cast{Form: again}).form(company, noticeWhen, p.Clock.Now().AddDate(0, 0, -1))
 	re.name = "sign-up-form-again.csv"
-	imp, err := p.api.upload(ctx, re, func(int) {})
-	if err != nil {
+	if err := p.api.upload(ctx, re, func(int) {}); err != nil {
 		return err
 	}
-	p.imports = append(p.imports, played{re, imp})
 	p.Catcher.Release()
 	return p.api.call(ctx, http.MethodPost, "/campaigns/"+l.id+"/resume", nil, nil)
 }
