@@ -26,6 +26,8 @@ CREATE TABLE consent_subjects (   -- the only way from the ledger to a contact; 
   head    BYTEA NOT NULL             -- mac of that row
 );
 
+CREATE INDEX consent_subjects_by_hash ON consent_subjects (hash);
+
 CREATE TABLE consent_ledger (     -- append-only: triggers refuse UPDATE and DELETE
   subject      BIGINT NOT NULL,
   seq          BIGINT NOT NULL,   -- 1, 2, 3 … per subject
@@ -35,6 +37,7 @@ CREATE TABLE consent_ledger (     -- append-only: triggers refuse UPDATE and DEL
   types        TEXT NOT NULL,     -- slugs, sorted, joined by |; empty: every type
   topics       TEXT NOT NULL,
   tracking     TEXT NOT NULL CHECK (tracking IN ('', 'yes', 'no')),
+  item         TEXT NOT NULL DEFAULT '', -- slug of the one thing that was asked for, such as a whitepaper; empty: no one-off request
   notice       TEXT NOT NULL,
   notice_hash  TEXT NOT NULL,
   how          TEXT NOT NULL,     -- how it reached us: form, page, import, …, or what stands behind a block, such as bounce
@@ -101,4 +104,22 @@ CREATE TABLE suppressions (       -- addresses that must not be mailed, held or 
   hash   BYTEA PRIMARY KEY,       -- keyed hash of the normalised address
   blocks BIGINT NOT NULL,         -- mask of consent.Block
   at     BIGINT NOT NULL
+);
+
+CREATE TABLE consent_items (      -- one-off requests that are not served yet; derived from the ledger
+  contact    BIGINT NOT NULL REFERENCES consent_subjects (contact),
+  company    BIGINT NOT NULL,
+  channel    TEXT NOT NULL,
+  item       TEXT NOT NULL,
+  granted_at BIGINT NOT NULL,
+  notice     TEXT NOT NULL,
+  PRIMARY KEY (contact, company, channel, item)
+);
+CREATE INDEX consent_items_by_item ON consent_items (item, company, channel, contact);
+
+CREATE TABLE consent_noes (       -- noes of addresses that are not held (any more): they become the contact's when it is created
+  hash  BYTEA NOT NULL,          -- keyed hash of the normalised address
+  entry TEXT NOT NULL,            -- JSON of the no
+  at    BIGINT NOT NULL,          -- when it was said
+  PRIMARY KEY (hash, at, entry)
 );

@@ -18,6 +18,7 @@ CREATE TABLE campaigns (
   built       BOOLEAN NOT NULL DEFAULT FALSE, -- the audience is complete in messages
   build_after BIGINT NOT NULL DEFAULT 0,      -- the audience is built up to this contact
   left_out    TEXT NOT NULL DEFAULT '{}',  -- JSON: who of the audience got no message, by reason, counted at launch
+  restored_at BIGINT NOT NULL DEFAULT 0,   -- when an older database was put back: whoever is added from then on may have been mailed
   send_at     BIGINT NOT NULL DEFAULT 0,
   created_at  BIGINT NOT NULL,
   launched_at BIGINT NOT NULL DEFAULT 0,

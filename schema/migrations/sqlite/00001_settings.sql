@@ -13,7 +13,7 @@ CREATE TABLE api_tokens (
   revoked_at BIGINT NOT NULL DEFAULT 0
 );
 
-CREATE TABLE audit_log (          -- append-only: triggers refuse UPDATE and DELETE
+CREATE TABLE audit_log (          -- append-only: triggers refuse UPDATE, and DELETE within a year
   id     INTEGER PRIMARY KEY AUTOINCREMENT,
   at     BIGINT NOT NULL,
   actor  TEXT NOT NULL,           -- token or operator name
@@ -29,8 +29,8 @@ BEGIN
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
-CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log
+CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log WHEN OLD.at > (unixepoch() - 365 * 86400) * 1000000
 BEGIN
-  SELECT RAISE(ABORT, 'audit_log is append-only');
+  SELECT RAISE(ABORT, 'audit_log is append-only for a year');
 END;
 -- +goose StatementEnd
