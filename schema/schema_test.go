@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"beckon/schema"
 	"beckon/schema/servertest"
@@ -42,7 +44,7 @@ func TestTheDatabaseRefusesToChangeAppendOnlyTables(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		ctx := t.Context()
 		insert := map[string]string{
-			"audit_log": `INSERT INTO audit_log (at, actor, action) VALUES (1, 'a', 'b')`,
+			"audit_log": fmt.Sprintf(`INSERT INTO audit_log (at, actor, action) VALUES (%d, 'a', 'b')`, schema.At(time.Now())),
 			"consent_ledger": `INSERT INTO consent_ledger (subject, seq, action, company, channel, types, topics, tracking, notice, notice_hash, how,
 				captured_at, requested_at, confirmed_at, recorded_at, actor, evidence, outcome, mac)
 				VALUES (1, 1, 'grant', '', '', '', '', '', '', '', '', 1, 1, 1, 1, '', '', 'applied', '')`,
@@ -55,6 +57,22 @@ func TestTheDatabaseRefusesToChangeAppendOnlyTables(t *testing.T) {
 				if _, err := db.Exec(ctx, change); err == nil || !strings.Contains(err.Error(), "append-only") {
 					t.Errorf("%s: got %v", change, err)
 				}
+			}
+		}
+	})
+}
+
+func TestTheAuditLogHasAnEnd(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		year := 365 * 24 * time.Hour
+		for age, may := range map[time.Duration]bool{year - time.Hour: false, year + time.Hour: true} {
+			at := schema.At(time.Now().Add(-age))
+			if _, err := db.Exec(t.Context(), `INSERT INTO audit_log (at, actor, action) VALUES (?, 'a', 'b')`, at); err != nil {
+				t.Fatal(err)
+			}
+			n, err := db.Exec(t.Context(), `DELETE FROM audit_log WHERE at = ?`, at)
+			if (err == nil && n == 1) != may {
+				t.Errorf("an entry of %s ago: %d deleted, %v", age, n, err)
 			}
 		}
 	})
