@@ -13,4 +13,8 @@
 //   - Instants are Time: microseconds since 1970 UTC, zero for "never"; no column for an instant is NULL.
 //   - Deleted values are overwritten on SQLite (secure_delete).
 //   - Errors never hold values of a statement.
+//   - Backup waits for no writer and holds none up; Restore replaces a database as a whole or not at
+//     all, and only while no other process has it open. On SQLite a file beside the database, named
+//     after it with -lock at its end, is held by whoever has it open: SQLite's own locks hold a file,
+//     and a restore puts another one in its place.
 package schema

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -50,6 +51,8 @@ type DB struct {
 	dialect Dialect
 	write   *sqlx.DB
 	read    *sqlx.DB
+	dsn     string       // as given to Open; it may hold a password
+	lock    *flock.Flock // SQLite: shared by who has the file open, so that nobody restores under them
 }
 
 // Open opens sqlite:PATH or postgres://… . It reaches the server once, so that a wrong address is
@@ -75,27 +78,38 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		"_txlock": {"immediate"},
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "recursive_triggers(ON)", "cache_size(-65536)", "temp_store(MEMORY)", "wal_autocheckpoint(16000)"},
 	}
-	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
-	write, err := sqlx.Open("sqlite", file+"?"+v.Encode())
+	lock, err := lockFile(ctx, path, false)
 	if err != nil {
+		return nil, err
+	}
+	write, err := sqlx.Open("sqlite", sqliteURI(path, v))
+	if err != nil {
+		lock.Close()
 		return nil, fmt.Errorf("schema: open sqlite: %w", err)
 	}
 	write.SetMaxOpenConns(1)
 	if err := write.PingContext(ctx); err != nil {
 		write.Close()
+		lock.Close()
 		return nil, fmt.Errorf("schema: open sqlite file: %w", err)
 	}
 	v["_pragma"] = append(v["_pragma"], "query_only(ON)")
 	v.Set("_txlock", "deferred")
-	read, err := sqlx.Open("sqlite", file+"?"+v.Encode())
+	read, err := sqlx.Open("sqlite", sqliteURI(path, v))
 	if err != nil {
 		write.Close()
+		lock.Close()
 		return nil, fmt.Errorf("schema: open sqlite: %w", err)
 	}
 	n := max(4, runtime.NumCPU())
 	read.SetMaxOpenConns(n)
 	read.SetMaxIdleConns(n)
-	return &DB{SQLite, write, read}, nil
+	return &DB{SQLite, write, read, "sqlite:" + path, lock}, nil
+}
+
+// sqliteURI names a file with the settings of a connection to it.
+func sqliteURI(path string, v url.Values) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() + "?" + v.Encode()
 }
 
 func openPostgres(ctx context.Context, dsn string) (*DB, error) {
@@ -108,8 +122,9 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 		conf.ConnectTimeout = 5 * time.Second
 	}
 	for name, value := range map[string]string{
-		"timezone": "UTC",
-		"jit":      "off", // compiling the gate's statements takes longer than running them
+		"timezone":         "UTC",
+		"jit":              "off", // compiling the gate's statements takes longer than running them
+		"application_name": "beckon",
 	} {
 		if _, set := conf.RuntimeParams[name]; !set {
 			conf.RuntimeParams[name] = value
@@ -123,7 +138,7 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("schema: reach postgres at %s:%d: %w", conf.Host, conf.Port, err)
 	}
-	return &DB{Postgres, db, db}, nil
+	return &DB{Postgres, db, db, dsn, nil}, nil
 }
 
 // Close closes every connection.
@@ -131,7 +146,7 @@ func (db *DB) Close() error {
 	if db.read == db.write {
 		return db.write.Close()
 	}
-	return errors.Join(db.read.Close(), db.write.Close())
+	return errors.Join(db.read.Close(), db.write.Close(), db.lock.Close())
 }
 
 // Dialect says which SQL the database speaks.

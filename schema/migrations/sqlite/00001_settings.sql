@@ -22,6 +22,7 @@ CREATE TABLE audit_log (          -- append-only: triggers refuse UPDATE, and DE
   ground TEXT NOT NULL DEFAULT '', -- why, where a ground is asked for
   detail TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX audit_log_by_object ON audit_log (object, id);
 -- +goose StatementBegin
 CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log
 BEGIN
