@@ -168,6 +168,7 @@ func Hash(key []byte, normalisedEmail string) []byte {
 const (
 	hashInfo  = "beckon consent address hash 1"
 	chainInfo = "beckon consent chain 1"
+	headsInfo = "beckon consent checkpoint 1"
 )
 
 // mac computes HMACs under one subkey, for any number of goroutines.
@@ -189,6 +190,13 @@ func (m *mac) sum(parts ...[]byte) []byte {
 		h.Write(p)
 	}
 	return h.Sum(make([]byte, 0, sha256.Size))
+}
+
+// start returns an HMAC for whoever has more to write than fits into memory.
+func (m *mac) start() hash.Hash {
+	h := m.pool.New().(hash.Hash)
+	h.Reset()
+	return h
 }
 
 func (m *mac) sum16(b []byte) []byte { return m.sum(b)[:16:16] }

@@ -57,6 +57,7 @@ type facts struct {
 	ownAt   schema.Time
 	state   map[place]*wishes
 	tracks  map[id.Company]*trail
+	items   map[wanted]*oneOff
 	origins []origin
 }
 
@@ -91,7 +92,7 @@ func loadFacts(ctx context.Context, q schema.Querier, who id.Contact) (*facts, e
 	if s == nil {
 		return &facts{}, nil
 	}
-	f := &facts{known: true, blocks: s.blocks, state: s.model.state, tracks: s.model.tracks}
+	f := &facts{known: true, blocks: s.blocks, state: s.model.state, tracks: s.model.tracks, items: s.model.items}
 	var c []struct {
 		Kind    string      `db:"subscriber_kind"`
 		Country string      `db:"country"`
@@ -145,8 +146,8 @@ func (g *Gate) judge(f *facts, a asked) Reason {
 		}
 		via = &f.origins[i]
 	}
-	if w := f.state[place{a.company, a.channel}]; w != nil && w.granted&a.mask != 0 {
-		return f.judgeOptIn(a, w, now)
+	if f.inForce(a) {
+		return f.judgeOptIn(a, now)
 	}
 	granted, refused, named := false, false, false
 	for p, w := range f.state {
@@ -181,8 +182,19 @@ func (g *Gate) judge(f *facts, a asked) Reason {
 	return ""
 }
 
-func (f *facts) judgeOptIn(a asked, w *wishes, now schema.Time) Reason {
-	if w.explicit&a.special != a.special {
+// inForce reports whether the item was asked for, or else a consent to one of the types stands.
+func (f *facts) inForce(a asked) bool {
+	p := place{a.company, a.channel}
+	if a.item != "" {
+		o := f.items[wanted{p, a.item}]
+		return o != nil && o.open
+	}
+	w := f.state[p]
+	return w != nil && w.granted&a.mask != 0
+}
+
+func (f *facts) judgeOptIn(a asked, now schema.Time) Reason {
+	if w := f.state[place{a.company, a.channel}]; a.special != 0 && (w == nil || w.explicit&a.special != a.special) {
 		return NoExplicit
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"beckon/schema"
 	"beckon/schema/id"
@@ -13,8 +14,9 @@ import (
 
 // fill makes n contacts with a grant each, one transaction per chunk, as an import does. It returns
 // the time that Register and RecordMany took, without the contacts themselves.
-func (w *world) fill(n int, enrol bool, timed func(fn func())) {
-	yes := true
+func (w *world) fill(n int, enrol bool, timed func(fn func())) { w.fillWith(n, enrol, true, timed) }
+
+func (w *world) fillWith(n int, enrol, tracking bool, timed func(fn func())) {
 	const chunk = batch
 	for i := 0; i < n; i += chunk {
 		m := min(chunk, n-i)
@@ -24,7 +26,7 @@ func (w *world) fill(n int, enrol bool, timed func(fn func())) {
 			for j := range m {
 				k := i + j + 1
 				contacts[j] = Contact{id.Contact(k), "person" + strconv.Itoa(k) + "@example.org"}
-				entries[j] = Entry{Contact: id.Contact(k), Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Tracking: &yes,
+				entries[j] = Entry{Contact: id.Contact(k), Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Tracking: &tracking,
 					Notice: "v1", How: ByImport, Captured: schema.At(w.clock) - schema.Time(k), Actor: "bench"}
 				args = append(args, k, contacts[j].Email, [...]string{"GB", "IE", "FR", "DE"}[k%4], `{"a":"`+strconv.Itoa(k)+`"}`)
 			}
@@ -118,6 +120,34 @@ func BenchmarkSegmentCount(b *testing.B) {
 				}
 			})
 		}
+	})
+}
+
+// BenchmarkWordings reports on BECKON_BENCH_CONTACTS (100,000) consents, all under an outdated notice.
+func BenchmarkWordings(b *testing.B) {
+	n, _ := strconv.Atoi(os.Getenv("BECKON_BENCH_CONTACTS"))
+	if n == 0 {
+		n = 100_000
+	}
+	benchDatabases(b, func(b *testing.B, w *world) {
+		w.fill(n, true, func(fn func()) { fn() })
+		w.pass(time.Hour)
+		w.notice("v2", "en", "Another question?")
+		w.exec(`ANALYZE`)
+		b.Run(fmt.Sprintf("wordings/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if list, err := w.l.Wordings(w.ctx, w.db); err != nil || list[1].Tracking != int64(n) {
+					b.Fatal(list, err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("outdated/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if list, err := w.l.Outdated(w.ctx, w.db, w.acme); err != nil || len(list) != 1 || list[0].Contacts != int64(n) {
+					b.Fatal(list, err)
+				}
+			}
+		})
 	})
 }
 

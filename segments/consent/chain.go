@@ -3,14 +3,19 @@ package consent
 import "encoding/binary"
 
 // encode writes a row in the one form over which its mac is made: a version byte, then every column
-// but the mac, numbers as eight bytes, texts and bytes with their length before them.
+// but the mac, numbers as eight bytes, texts and bytes with their length before them. A row without
+// an item is of version 1, as all were once; one with an item is of version 2 and ends in it.
 func encode(b []byte, r *row) []byte {
 	n := func(v int64) { b = binary.BigEndian.AppendUint64(b, uint64(v)) }
 	s := func(v string) {
 		b = binary.AppendUvarint(b, uint64(len(v)))
 		b = append(b, v...)
 	}
-	b = append(b, 1)
+	version := byte(1)
+	if r.Item != "" {
+		version = 2
+	}
+	b = append(b, version)
 	n(int64(r.Subject))
 	n(r.Seq)
 	s(string(r.Action))
@@ -29,6 +34,9 @@ func encode(b []byte, r *row) []byte {
 	s(r.Actor)
 	s(string(r.Evidence))
 	s(r.Outcome)
+	if r.Item != "" {
+		s(r.Item)
+	}
 	return b
 }
 

@@ -90,11 +90,24 @@ func (c *conditions) state(more string, args ...any) Fragment {
 		append([]any{int64(c.a.company), string(c.a.channel)}, args...)}
 }
 
-// optedIn: a consent to one of the types is in force, nothing blocks the contact, and every special
-// topic of the use has its explicit consent.
-func (c *conditions) optedIn() Fragment {
-	if c.a.special == 0 {
+// inForce: the item was asked for, or else a consent to one of the types stands, and nothing blocks
+// the contact.
+func (c *conditions) inForce() Fragment {
+	if c.a.item == "" {
 		return c.state("gate_state.live & ? <> 0", c.a.mask)
+	}
+	return Fragment{"EXISTS (SELECT 1 FROM consent_items gate_item JOIN consent_subjects gate_subject ON gate_subject.contact = gate_item.contact" +
+		" WHERE gate_item.item = ? AND gate_item.company = ? AND gate_item.channel = ? AND gate_item.contact = " + c.contact + " AND gate_subject.blocks = 0)",
+		[]any{c.a.item, int64(c.a.company), string(c.a.channel)}}
+}
+
+// optedIn: what inForce says, and every special topic of the use has its explicit consent.
+func (c *conditions) optedIn() Fragment {
+	switch {
+	case c.a.special == 0:
+		return c.inForce()
+	case c.a.item != "":
+		return and(c.inForce(), c.state("gate_state.explicit & ? = ?", c.a.special, c.a.special))
 	}
 	return c.state("gate_state.live & ? <> 0 AND gate_state.explicit & ? = ?", c.a.mask, c.a.special, c.a.special)
 }

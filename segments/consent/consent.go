@@ -141,6 +141,10 @@ type Use struct {
 	Topics   []string // slugs; a special one asks for explicit consent
 	Purpose  Purpose
 	Audience Audience // matters to Mail alone
+	// Item makes a mail the answer to a one-off request: whoever asked for the item, and has not got
+	// it yet, may be sent it, whatever else they agreed to. The type is the mail's own and allows
+	// nothing. It does not go together with a source's list.
+	Item string
 }
 
 // Decision is the gate's answer for one contact.

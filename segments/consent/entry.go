@@ -17,7 +17,8 @@ type Action string
 // The actions. Request and Grant name a company, a channel and what is agreed to. Withdraw and
 // Object may leave out the company, the channel or the types, which then means all of them; topics
 // without types withdraw the explicit consent to those topics alone. Restrict and Lift concern the
-// whole contact, whatever they name; Lift ends a restriction and nothing else.
+// whole contact, whatever they name; Lift ends a restriction and nothing else. Request, Grant and
+// Withdraw may name an item, and one that names nothing else says nothing of types or tracking.
 const (
 	Request  Action = "request"
 	Grant    Action = "grant"
@@ -41,8 +42,8 @@ const (
 	ByPost   How = "post"
 )
 
-// The ways that this package names itself: what stands behind a block, and the end of a one-off
-// request that was served.
+// The ways that this package names itself: what stands behind a block, and what ends a consent
+// without a refusal.
 const (
 	byBounce      How = "bounce"
 	byComplaint   How = "complaint"
@@ -50,6 +51,7 @@ const (
 	byAge         How = "under-13"
 	bySuppression How = "suppression"
 	byServing     How = "served"
+	byRecall      How = "recalled"
 )
 
 // Outcomes of an entry, as the ledger keeps them.
@@ -75,8 +77,9 @@ type Entry struct {
 	Channel  Channel    `json:"channel"` // empty: every channel
 	Types    []string   `json:"types"`
 	Topics   []string   `json:"topics"`
-	Tracking *bool      `json:"tracking"` // of a grant: nil changes nothing, false withdraws tracking alone
-	Notice   string     `json:"notice"`   // version of the wording shown; every yes needs one
+	Tracking *bool      `json:"tracking"`       // of a grant: nil changes nothing, false withdraws tracking alone
+	Item     string     `json:"item,omitempty"` // slug of the one thing asked for, such as a whitepaper
+	Notice   string     `json:"notice"`         // version of the wording shown; every yes needs one
 	How      How        `json:"how"`
 	// Captured is when the person said so. Zero is right for what happens now: it puts the entry
 	// after everything on record, whatever the clocks of other nodes say.
@@ -88,6 +91,8 @@ type Entry struct {
 	// address, or a double opt-in. An import is never one.
 	Own      bool              `json:"own"`
 	Evidence map[string]string `json:"-"` // what was shown and done; erasable
+	// Journaled says that the refusals journal has this no already, as one given with a mail's link.
+	Journaled bool `json:"-"`
 }
 
 // Result tells what became of an entry.
@@ -110,12 +115,15 @@ func (e *Entry) check(now schema.Time) error {
 	switch {
 	case e.Contact <= 0:
 		return bad("no contact")
-	case !slices.Contains([]How{ByForm, ByPage, ByImport, ByAPI, ByPhone, ByEmail, ByPost}, e.How) && !e.How.internal():
+	case !e.How.known():
 		return bad(fmt.Sprintf("how must be form, page, import, api, phone, email or post, not %q", e.How))
 	case len(e.Actor) > 200 || !plain(e.Actor):
 		return bad("actor is not a text of at most 200 bytes")
 	case e.Captured < 0 || e.Requested < 0 || e.Confirmed < 0:
 		return bad("a time before 1970")
+	}
+	if e.Item != "" && !isItem(e.Item) {
+		return bad("an item is named by at most 100 bytes of a to z, 0 to 9 and -")
 	}
 	if latest := now.Add(future); e.Captured > latest || e.Requested > latest || e.Confirmed > latest {
 		return fmt.Errorf("consent: %w", ErrFuture)
@@ -125,8 +133,11 @@ func (e *Entry) check(now schema.Time) error {
 		if e.Company <= 0 || e.Channel == "" {
 			return bad("a yes names its company and channel")
 		}
-		if len(e.Types) == 0 && len(e.Topics) == 0 && e.Tracking == nil {
-			return bad("a yes names types, topics or tracking")
+		if len(e.Types) == 0 && len(e.Topics) == 0 && e.Tracking == nil && e.Item == "" {
+			return bad("a yes names types, topics, tracking or an item")
+		}
+		if e.Item != "" && len(e.Topics) > 0 && len(e.Types) == 0 {
+			return bad("topics go with types: the explicit consent to a topic would outlast the item")
 		}
 		if e.Notice == "" && e.yes() {
 			return fmt.Errorf("consent: %w: a yes names the notice that was shown", ErrUnknownNotice)
@@ -134,6 +145,9 @@ func (e *Entry) check(now schema.Time) error {
 	case Withdraw, Object, Restrict, Lift:
 		if e.Tracking != nil && *e.Tracking {
 			return bad("only a grant can allow tracking")
+		}
+		if e.Item != "" && e.Action != Withdraw {
+			return bad("only request, grant and withdraw name an item")
 		}
 	default:
 		return bad(fmt.Sprintf("action must be request, grant, withdraw, object, restrict or lift, not %q", e.Action))
@@ -146,11 +160,29 @@ func plain(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(
 
 // yes reports whether a grant or request allows anything.
 func (e *Entry) yes() bool {
-	return len(e.Types) > 0 || len(e.Topics) > 0 || e.Tracking != nil && *e.Tracking
+	return len(e.Types) > 0 || len(e.Topics) > 0 || e.Item != "" || e.Tracking != nil && *e.Tracking
+}
+
+// known reports whether an entry may have come so.
+func (h How) known() bool {
+	return slices.Contains([]How{ByForm, ByPage, ByImport, ByAPI, ByPhone, ByEmail, ByPost}, h) || h.internal()
 }
 
 func (h How) internal() bool {
-	return slices.Contains([]How{byBounce, byComplaint, byErasure, byAge, bySuppression, byServing}, h)
+	return slices.Contains([]How{byBounce, byComplaint, byErasure, byAge, bySuppression}, h) || h.lapse()
+}
+
+// lapse reports whether a withdrawal of this kind ends a consent without being anybody's no.
+func (h How) lapse() bool { return h == byServing || h == byRecall }
+
+// isItem reports whether s is a slug that an item may have.
+func isItem(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 100
 }
 
 // row is a ledger row as it is stored.
@@ -163,6 +195,7 @@ type row struct {
 	Types      string      `db:"types"`
 	Topics     string      `db:"topics"`
 	Tracking   string      `db:"tracking"`
+	Item       string      `db:"item"`
 	Notice     string      `db:"notice"`
 	NoticeHash string      `db:"notice_hash"`
 	How        How         `db:"how"`
@@ -176,7 +209,7 @@ type row struct {
 	MAC        []byte      `db:"mac"`
 }
 
-const rowColumns = `subject, seq, action, company, channel, types, topics, tracking, notice, notice_hash, how,
+const rowColumns = `subject, seq, action, company, channel, types, topics, tracking, item, notice, notice_hash, how,
 	captured_at, requested_at, confirmed_at, recorded_at, actor, evidence, outcome, mac`
 
 // applied reports whether the state follows the row, wholly or partly.

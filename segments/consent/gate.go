@@ -51,16 +51,26 @@ type asked struct {
 	mask    int64 // any of these types will do
 	special int64 // all of these topics need explicit consent
 	source  id.Source
+	item    string // what allows it is the request for this item, and not the types
 }
 
 func (g *Gate) resolve(use Use) (asked, error) {
 	bad := func(what string) (asked, error) { return asked{}, fmt.Errorf("consent: %w: %s", ErrUse, what) }
-	a := asked{use.Company, use.Channel, use.Purpose, all, 0, use.Audience.Source}
+	a := asked{use.Company, use.Channel, use.Purpose, all, 0, use.Audience.Source, use.Item}
 	if g.cat == nil {
 		return bad("no catalogue")
 	}
 	if use.Company <= 0 {
 		return bad("no company")
+	}
+	switch {
+	case use.Item == "":
+	case !isItem(use.Item):
+		return bad("item " + strconv.Quote(use.Item))
+	case use.Purpose != Mail:
+		return bad("an item can only be mailed")
+	case a.source != 0:
+		return bad("nobody on a source's list asked for an item")
 	}
 	switch use.Purpose {
 	case Mail:
@@ -116,6 +126,8 @@ func (g *Gate) Allowed(use Use, contact, source string) (Fragment, error) {
 		b.all(c.optedIn(), not(c.uncitable()))
 	case c.source.SQL != "" && source == "":
 		b.add(c.sourced())
+	case a.item != "":
+		b.all(c.viaSegment(), c.optedIn(), not(c.uncitable()))
 	default:
 		b.any(and(c.viaSegment(), c.optedIn(), not(c.uncitable())), and(c.viaSource(), c.sourced()))
 	}
@@ -135,14 +147,17 @@ func (g *Gate) Refusal(use Use, contact, source string) (Fragment, error) {
 	when := func(f Fragment, then Reason) {
 		b.text(" WHEN ").add(f).text(" THEN " + quote(string(then)))
 	}
+	if a.item != "" && !c.noSource {
+		when(c.viaSource(), Unreadable)
+	}
 	when(not(c.subject("")), NotFound)
 	b.text(" WHEN ").add(c.subject("gate_subject.blocks <> 0")).text(" THEN ").add(c.blockReason())
-	if a.purpose == Mail && !c.noSource {
+	if a.purpose == Mail && !c.noSource && a.item == "" {
 		for _, o := range originConditions {
 			when(and(c.viaSource(), not(c.origin(o.sql))), o.reason)
 		}
 	}
-	inForce := c.state("gate_state.live & ? <> 0", a.mask)
+	inForce := c.inForce()
 	if a.special != 0 {
 		when(and(inForce, not(c.optedIn())), NoExplicit)
 	}
@@ -160,7 +175,7 @@ func (g *Gate) Refusal(use Use, contact, source string) (Fragment, error) {
 		when(and(c.viaSegment(), c.fromAnySource()), NoConsent)
 		when(c.viaSegment(), NoEvidence)
 	}
-	if !c.noSource {
+	if !c.noSource && a.item == "" {
 		when(c.anywhere(anyRefusal), Withdrawn)
 		if a.special != 0 {
 			when(Fragment{SQL: "1 = 1"}, NoExplicit)
@@ -276,3 +291,7 @@ func not(f Fragment) Fragment { return Fragment{"NOT " + f.SQL, f.Args} }
 
 // quote writes an SQL text of our own: a reason or slug, never a value from outside.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// CorporateCountries are where a corporate subscriber from a data source may be mailed without a
+// consent.
+func (g *Gate) CorporateCountries() []string { return slices.Clone(g.countries) }

@@ -11,6 +11,9 @@ import (
 
 const letter, promo = "newsletter", "promotional-offer"
 
+// Two things that can be asked for.
+const paper, guide = "grants-2026", "field-guide"
+
 // The table of the design, section 5, row by row.
 func TestTheGateFollowsTheTable(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
@@ -174,31 +177,22 @@ func TestASourceIsUsedAsItPermits(t *testing.T) {
 	})
 }
 
-func TestS2AConsentToOneTypeIsNoneToAnother(t *testing.T) {
+func TestS2AConsentToATypeCanEndWhenItIsServed(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
+		const papers = "whitepaper-intelligence"
 		c := w.contact("individual", "GB")
-		w.grant(c, w.acme, letter)
-		w.want(c, mail(w.acme, letter), "")
-		w.want(c, mail(w.acme, promo), OtherConsent)
-	})
-}
-
-func TestS2AOneOffRequestEndsWhenServed(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, w *world) {
-		const paper = "whitepaper-intelligence"
-		c := w.contact("individual", "GB")
-		w.grant(c, w.acme, paper)
-		w.want(c, mail(w.acme, paper), "")
+		w.grant(c, w.acme, papers)
+		w.want(c, mail(w.acme, papers), "")
 		w.tx(func(tx *schema.Tx) error {
-			_, err := w.l.Lapse(w.ctx, tx, c, w.acme, Email, []string{paper}, "mailer")
+			_, err := w.l.Lapse(w.ctx, tx, c, w.acme, Email, []string{papers}, "mailer")
 			return err
 		})
-		w.want(c, mail(w.acme, paper), NoEvidence)
+		w.want(c, mail(w.acme, papers), NoEvidence)
 		// It was no refusal: an import may bring the next consent.
-		if r := w.record(Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Types: []string{paper}, How: ByImport}); r.Outcome != Applied {
+		if r := w.record(Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Types: []string{papers}, How: ByImport}); r.Outcome != Applied {
 			t.Errorf("got %+v", r)
 		}
-		w.want(c, mail(w.acme, paper), "")
+		w.want(c, mail(w.acme, papers), "")
 	})
 }
 
@@ -209,6 +203,31 @@ func TestS3APhoneOnlyContactGetsNoMail(t *testing.T) {
 		w.want(c, mail(w.acme, letter), OtherConsent)
 		w.want(c, segment(w.acme, ""), OtherConsent)
 		w.want(c, Use{Company: w.acme, Channel: Phone, Purpose: Segment}, "")
+	})
+}
+
+func TestS3NothingIsGrantedThatNobodyTicked(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		c := w.contact("individual", "GB")
+		state, err := w.l.State(w.ctx, w.db, c)
+		w.ok(err)
+		if len(state) != 0 {
+			t.Errorf("a new contact stands as %+v", state)
+		}
+		w.record(Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Own: true})
+		for _, ch := range w.cat.Entries(KindChannel) {
+			for _, typ := range w.cat.Slugs(KindType, all) {
+				for _, topic := range []string{"", "sexual-health"} {
+					u := Use{Company: w.acme, Channel: Channel(ch.Slug), Type: typ, Purpose: Mail}
+					if topic != "" {
+						u.Topics = []string{topic}
+					}
+					if d := w.ask(c, u); d.Allowed != (ch.Slug == "email" && typ == letter && topic == "") || d.Mode == Identified {
+						t.Errorf("%s by %s, topic %q: %+v", typ, ch.Slug, topic, d)
+					}
+				}
+			}
+		}
 	})
 }
 
@@ -372,14 +391,18 @@ func TestTheGateFailsClosed(t *testing.T) {
 		w.grant(c, w.acme, letter)
 		good := mail(w.acme, letter)
 		for name, change := range map[string]func(*Use){
-			"unknown type":    func(u *Use) { u.Type = "spam" },
-			"no type":         func(u *Use) { u.Type = "" },
-			"unknown channel": func(u *Use) { u.Channel = "fax" },
-			"no channel":      func(u *Use) { u.Channel = "" },
-			"unknown topic":   func(u *Use) { u.Topics = []string{"love"} },
-			"no company":      func(u *Use) { u.Company = 0 },
-			"no purpose":      func(u *Use) { u.Purpose = "" },
-			"track by phone":  func(u *Use) { u.Purpose, u.Channel = Track, Phone },
+			"unknown type":          func(u *Use) { u.Type = "spam" },
+			"no type":               func(u *Use) { u.Type = "" },
+			"unknown channel":       func(u *Use) { u.Channel = "fax" },
+			"no channel":            func(u *Use) { u.Channel = "" },
+			"unknown topic":         func(u *Use) { u.Topics = []string{"love"} },
+			"no company":            func(u *Use) { u.Company = 0 },
+			"no purpose":            func(u *Use) { u.Purpose = "" },
+			"track by phone":        func(u *Use) { u.Purpose, u.Channel = Track, Phone },
+			"an item's name":        func(u *Use) { u.Item = "no slug" },
+			"an item for a segment": func(u *Use) { u.Item, u.Purpose = paper, Segment },
+			"an item and tracking":  func(u *Use) { u.Item, u.Purpose = paper, Track },
+			"an item for a list":    func(u *Use) { u.Item, u.Audience = paper, SourceAudience(w.broker) },
 		} {
 			u := good
 			change(&u)

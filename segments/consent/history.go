@@ -21,6 +21,7 @@ type Row struct {
 	Types      []string          `json:"types"`   // none: every type
 	Topics     []string          `json:"topics"`
 	Tracking   *bool             `json:"tracking"`
+	Item       string            `json:"item,omitempty"` // the one thing that is asked for, got or refused
 	Notice     string            `json:"notice"`
 	NoticeHash string            `json:"notice_hash"`
 	How        How               `json:"how"`
@@ -46,6 +47,7 @@ type Standing struct {
 	ChangedAt schema.Time `json:"changed_at"`
 	Notice    string      `json:"notice"`
 	Tracking  Tracking    `json:"tracking"`
+	Items     []string    `json:"items,omitempty"` // what was asked for once and is not served yet
 }
 
 // Tracking is the standing of the separate consent to tracking; it concerns the company.
@@ -74,7 +76,7 @@ func (l *Ledger) History(ctx context.Context, q schema.Querier, who id.Contact) 
 	for i, r := range rows {
 		shown[i] = Row{
 			Seq: r.Seq, Action: r.Action, Company: r.Company, Channel: r.Channel, Types: append([]string{}, split(r.Types)...),
-			Topics: append([]string{}, split(r.Topics)...), Notice: r.Notice, NoticeHash: r.NoticeHash, How: r.How,
+			Topics: append([]string{}, split(r.Topics)...), Item: r.Item, Notice: r.Notice, NoticeHash: r.NoticeHash, How: r.How,
 			Captured: r.Captured, Requested: r.Requested, Confirmed: r.Confirmed, Recorded: r.Recorded, Actor: r.Actor, Outcome: strings.TrimSuffix(r.Outcome, "-own"), Own: r.Outcome == appliedOwn,
 		}
 		if r.Tracking != "" {
@@ -171,8 +173,11 @@ func (l *Ledger) Rebuild(ctx context.Context, tx *schema.Tx, who id.Contact) err
 	for _, t := range s.model.tracks {
 		t.dirty = true
 	}
+	for _, o := range s.model.items {
+		o.dirty = o.open
+	}
 	s.dirty = true
-	for _, table := range []string{"consent_state", "consent_tracking"} {
+	for _, table := range []string{"consent_state", "consent_tracking", "consent_items"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE contact = ?`, who); err != nil {
 			return fmt.Errorf("consent: rebuild: %w", err)
 		}
@@ -205,13 +210,23 @@ func (l *Ledger) replay(ctx context.Context, q schema.Querier, s *subject, words
 			t.dirty = old.dirty
 		}
 	}
+	for k, o := range m.items {
+		if old := s.model.items[k]; old != nil {
+			o.dirty = old.dirty
+		}
+	}
 	return m, nil
 }
 
 // fold applies rows to an empty model, each as what it was.
 func fold(rows []row, words *words) (*model, error) {
+	return follow(rows, words, nil)
+}
+
+// follow is fold, and tells after each row that was applied what the model has become.
+func follow(rows []row, words *words, tell func(r *row, a *act, m *model)) (*model, error) {
 	m := newModel()
-	m.replayed, m.blocked = true, map[Block]schema.Time{}
+	m.replayed, m.blocked, m.denied = true, map[Block]schema.Time{}, map[wanted]schema.Time{}
 	for i := range rows {
 		r := &rows[i]
 		if !r.applied() {
@@ -225,12 +240,18 @@ func fold(rows []row, words *words) (*model, error) {
 		if _, err := m.apply(&a); err != nil {
 			return nil, err
 		}
+		if tell != nil {
+			tell(r, &a, m)
+		}
 	}
 	for _, w := range m.state {
 		w.dirty = false
 	}
 	for _, t := range m.tracks {
 		t.dirty = false
+	}
+	for _, o := range m.items {
+		o.dirty = false
 	}
 	return m, nil
 }
@@ -252,13 +273,19 @@ func (m *model) standings(words *words) []Standing {
 			places[place{co, Email}] = true
 		}
 	}
+	items := map[place][]string{}
+	for k, o := range m.items {
+		if o.open {
+			items[k.place], places[k.place] = append(items[k.place], k.item), true
+		}
+	}
 	list := make([]Standing, 0, len(places))
 	for p := range places {
 		w, t := m.wishesAt(p), m.trailAt(p.company)
 		list = append(list, Standing{
 			Company: p.company, Slug: words.slugs[p.company], Channel: p.channel, Granted: c.Slugs(KindType, w.granted), Refused: c.Slugs(KindType, w.refused),
 			Explicit: c.Slugs(KindTopic, w.explicit), GrantedAt: w.grantedAt, ChangedAt: w.changedAt, Notice: w.notice,
-			Tracking: Tracking{t.open, t.refused, t.epoch, t.changedAt},
+			Tracking: Tracking{t.open, t.refused, t.epoch, t.changedAt}, Items: slices.Sorted(slices.Values(items[p])),
 		})
 	}
 	slices.SortFunc(list, func(a, b Standing) int {

@@ -21,15 +21,18 @@ const batch = 500
 type LedgerOptions struct {
 	HashKey []byte           // never rotated: addresses are hashed and chains sealed under subkeys of it
 	Now     func() time.Time // nil: the real clock
+	Journal Journal          // keeps every no that is recorded outside the database, too; nil: nobody does
 }
 
 // Ledger records what contacts agree to and refuse, and keeps the state that follows. It is safe
 // for concurrent use; on PostgreSQL two entries for one contact wait for each other.
 type Ledger struct {
-	db    *schema.DB
-	now   func() time.Time
-	hash  *mac
-	chain *mac
+	db      *schema.DB
+	now     func() time.Time
+	journal Journal
+	hash    *mac
+	chain   *mac
+	heads   *mac // of checkpoints
 }
 
 // NewLedger panics if the hash key is shorter than 16 bytes: every address that it suppressed would
@@ -41,7 +44,7 @@ func NewLedger(db *schema.DB, o LedgerOptions) *Ledger {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Ledger{db, o.Now, newMAC(o.HashKey, hashInfo), newMAC(o.HashKey, chainInfo)}
+	return &Ledger{db, o.Now, o.Journal, newMAC(o.HashKey, hashInfo), newMAC(o.HashKey, chainInfo), newMAC(o.HashKey, headsInfo)}
 }
 
 // Record appends an entry and brings the state up to date with it. An entry that does not change
@@ -69,19 +72,29 @@ func (l *Ledger) RecordMany(ctx context.Context, tx *schema.Tx, entries []Entry)
 	return results, nil
 }
 
-// record writes up to one batch of entries. The subjects are those of the entries; nil reads them.
+// record writes up to one batch of entries and keeps the noes among them. The subjects are those of
+// the entries; nil reads them.
 func (l *Ledger) record(ctx context.Context, tx *schema.Tx, entries []Entry, results []Result, subjects map[id.Contact]*subject) error {
-	words, err := loadWords(ctx, tx)
+	noes, err := l.write(ctx, tx, entries, results, subjects)
 	if err != nil {
 		return err
+	}
+	return l.keep(ctx, noes)
+}
+
+// write is record without the journal; it returns the noes that are to be kept.
+func (l *Ledger) write(ctx context.Context, tx *schema.Tx, entries []Entry, results []Result, subjects map[id.Contact]*subject) (noes []No, err error) {
+	words, err := loadWords(ctx, tx)
+	if err != nil {
+		return nil, err
 	}
 	notices, err := noticeHashes(ctx, tx, entries)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if subjects == nil {
 		if subjects, err = lockSubjects(ctx, tx, contactsOf(entries)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	w := writing{rows: make([]row, 0, len(entries))}
@@ -94,18 +107,23 @@ func (l *Ledger) record(ctx context.Context, tx *schema.Tx, entries []Entry, res
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if salt != nil {
 			w.evidence = append(w.evidence, evidence{r.Subject, r.Seq, salt, body})
 		}
 		w.rows = append(w.rows, r)
 		results[i] = Result{Seq: r.Seq, Applied: r.applied(), Outcome: strings.TrimSuffix(r.Outcome, "-own")}
+		if l.journal != nil && !e.Journaled {
+			if n, ok := r.no(subjects[e.Contact].hash); ok {
+				noes = append(noes, n)
+			}
+		}
 	}
 	for _, s := range subjects {
 		w.take(s)
 	}
-	return w.write(ctx, tx, now)
+	return noes, w.write(ctx, tx, now)
 }
 
 // isRefusal tells what is wrong with an entry from what is wrong with the database.
@@ -128,7 +146,7 @@ func (l *Ledger) enter(ctx context.Context, tx *schema.Tx, e *Entry, now schema.
 		return r, nil, "", fmt.Errorf("consent: %w: the contact is not registered", ErrNoEntry)
 	}
 	r = row{
-		Subject: s.id, Seq: s.seq + 1, Action: e.Action, Channel: e.Channel, Types: joined(e.Types), Topics: joined(e.Topics),
+		Subject: s.id, Seq: s.seq + 1, Action: e.Action, Channel: e.Channel, Types: joined(e.Types), Topics: joined(e.Topics), Item: e.Item,
 		Notice: e.Notice, How: e.How, Captured: min(e.Captured, now), Requested: e.Requested, Confirmed: e.Confirmed, Recorded: now, Actor: e.Actor, Evidence: []byte{},
 	}
 	if e.Tracking != nil {
@@ -207,8 +225,8 @@ func evidenceHash(salt, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Lapse ends consents that were for one thing only, such as a single whitepaper, once that is
-// served. It is no refusal: the person may be asked again, and types that were withdrawn stay so.
+// Lapse ends consents to types whose purpose is fulfilled. It is no refusal: the person may be asked
+// again, and types that were withdrawn stay so. Of a single thing that was asked for, see Served.
 func (l *Ledger) Lapse(ctx context.Context, tx *schema.Tx, who id.Contact, company id.Company, channel Channel, types []string, actor string) (Result, error) {
 	if company == 0 || channel == "" || len(types) == 0 {
 		return Result{}, fmt.Errorf("consent: lapse: %w: company, channel and types are required", ErrEntry)

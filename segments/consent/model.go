@@ -44,23 +44,32 @@ type model struct {
 	blocks   Block
 	state    map[place]*wishes
 	tracks   map[id.Company]*trail
+	items    map[wanted]*oneOff
 	replayed bool
-	blocked  map[Block]schema.Time // when each block was imposed; filled by a replay only
+
+	// Filled by a replay only.
+	blocked map[Block]schema.Time  // when each block was imposed
+	denied  map[wanted]schema.Time // when items, whether asked for or not, were refused
+	lent    Block                  // what comes back when no item is open any more
 }
 
 func newModel() *model {
-	return &model{state: map[place]*wishes{}, tracks: map[id.Company]*trail{}}
+	return &model{state: map[place]*wishes{}, tracks: map[id.Company]*trail{}, items: map[wanted]*oneOff{}}
 }
+
+// lifted are the blocks that the person's own yes ends.
+const lifted = noes | BlockBounced
 
 // act is an entry or row in the terms of the model.
 type act struct {
 	action   Action
 	company  id.Company
 	channel  Channel
-	named    bool // types or topics are; else all are meant
+	named    bool // types or topics are; else, and without an item, all are meant
 	types    int64
 	topics   int64
 	tracking int // -1 no, 0 nothing said, 1 yes
+	item     string
 	notice   string
 	how      How
 	captured schema.Time // zero: after everything on record
@@ -116,14 +125,14 @@ func blockOf(a *act) Block {
 		return BlockObjected
 	case a.action == Withdraw && a.how == byErasure:
 		return BlockErased
-	case a.action == Withdraw && a.how != byServing:
+	case a.action == Withdraw && !a.how.lapse():
 		return BlockWithdrawn
 	}
 	return 0
 }
 
 func (a *act) everything() bool {
-	return a.company == 0 && a.channel == "" && !a.named
+	return a.company == 0 && a.channel == "" && !a.named && a.item == ""
 }
 
 func (m *model) block(b Block, at schema.Time) {
@@ -164,8 +173,11 @@ func (m *model) lift(a *act) (string, error) {
 // grant applies a yes. What of it is older than the row it touches is left; over a standing no it
 // holds only if it is the person's own act.
 func (m *model) grant(a *act) (string, error) {
-	const lifted = noes | BlockBounced
 	p := place{a.company, a.channel}
+	k := wanted{p, a.item}
+	if a.item != "" && !m.replayed {
+		return "", errReplay
+	}
 	w, t := m.wishesAt(p), m.trailAt(a.company)
 	if a.tracking < 0 && t.consents() && a.captured < t.changedAt && !m.replayed {
 		return "", errReplay
@@ -173,11 +185,17 @@ func (m *model) grant(a *act) (string, error) {
 	fresh := a.types|a.topics != 0 && a.captured >= w.changedAt
 	freshTrack := a.tracking > 0 && a.captured >= t.changedAt
 	untrack := a.tracking < 0 && !(t.consents() && a.captured < t.since)
-	if !fresh && !freshTrack && !untrack {
+	var o *oneOff
+	freshItem := false
+	if a.item != "" {
+		o = m.itemAt(k)
+		freshItem = a.captured >= o.changedAt
+	}
+	if !fresh && !freshTrack && !untrack && !freshItem {
 		return Older, nil
 	}
 	standing := m.blocks & (lifted | BlockUnderAge)
-	if a.own && a.types != 0 && standing&BlockUnderAge == 0 && fresh {
+	if a.own && standing&BlockUnderAge == 0 && (a.types != 0 && fresh || freshItem) {
 		if standing&BlockBounced != 0 && !m.replayed {
 			return "", errReplay
 		}
@@ -185,15 +203,15 @@ func (m *model) grant(a *act) (string, error) {
 			standing = 0
 		}
 	}
-	types, topics, track := a.types, a.topics, freshTrack
+	types, topics, track, item := a.types, a.topics, freshTrack, freshItem
 	if !a.own {
 		types, topics = types&^w.refused, topics&^w.refusedTopics
-		track = track && !t.refused
+		track, item = track && !t.refused, item && !o.refused
 	}
 	if standing != 0 {
-		types, topics, track = 0, 0, false
+		types, topics, track, item = 0, 0, false, false
 	}
-	short := fresh && (types != a.types || topics != a.topics) || track != freshTrack
+	short := fresh && (types != a.types || topics != a.topics) || track != freshTrack || item != freshItem
 	if short && a.strict && !a.own {
 		return "", ErrNotOwnAct
 	}
@@ -202,6 +220,7 @@ func (m *model) grant(a *act) (string, error) {
 		done = true
 		if a.types != 0 && a.own {
 			m.blocks &^= lifted
+			m.lent = 0
 		}
 		m.state[p] = w
 		w.granted |= types
@@ -215,6 +234,10 @@ func (m *model) grant(a *act) (string, error) {
 				w.remember(types, a.captured)
 			}
 		}
+	}
+	if item {
+		done = true
+		m.grantItem(k, o, a)
 	}
 	if track || untrack {
 		done = true
@@ -244,10 +267,15 @@ func (m *model) grant(a *act) (string, error) {
 // person's own yes to the same thing that was given after it.
 func (m *model) refuse(a *act) (string, error) {
 	types, topics := a.types, a.topics
-	if !a.named {
+	everything := !a.named && a.item == ""
+	if everything {
 		types, topics = all, all
 	}
-	served := a.how == byServing
+	kinds, items := a.named || everything, a.item != "" || everything
+	lapse := a.how.lapse()
+	if items && !m.replayed && m.touchesItem(a) {
+		return "", errReplay
+	}
 	wide := place{a.company, a.channel}
 	type touch struct {
 		p place
@@ -255,24 +283,29 @@ func (m *model) refuse(a *act) (string, error) {
 	}
 	var touched []touch
 	for p, w := range m.state {
-		if (a.company == 0 || a.company == p.company) && (a.channel == "" || a.channel == p.channel) {
+		if kinds && (a.company == 0 || a.company == p.company) && (a.channel == "" || a.channel == p.channel) {
 			if a.captured < w.grantedAt && w.granted&types != 0 && !m.replayed {
 				return "", errReplay
 			}
 			touched = append(touched, touch{p, w})
 		}
 	}
-	whole := types == all && !served && (a.channel == "" || a.channel == Email) || a.tracking < 0
+	whole := types == all && !lapse && (a.channel == "" || a.channel == Email) || a.tracking < 0
 	for c, t := range m.tracks {
 		if whole && (a.company == 0 || a.company == c) && a.captured < t.changedAt && t.consents() && !m.replayed {
 			return "", errReplay
 		}
 	}
-	if m.state[wide] == nil && !served {
+	if m.state[wide] == nil && !lapse && kinds {
 		m.state[wide] = m.wishesAt(wide)
 		touched = append(touched, touch{wide, m.state[wide]})
 	}
-	done, later := len(touched) == 0, false
+	done, later, waiting := len(touched) == 0 && a.item == "", false, false
+	if items {
+		var ended bool
+		waiting, ended = m.refuseItems(a)
+		done = done || a.item != "" && ended
+	}
 	var last []id.Company // whose last type of mail this took
 	for _, t := range touched {
 		kept := t.w.later(a.captured)
@@ -283,14 +316,19 @@ func (m *model) refuse(a *act) (string, error) {
 		}
 		done = true
 		had := t.w.granted != 0
-		t.w.no(types&^lost, topics, a.captured, served)
+		t.w.no(types&^lost, topics, a.captured, lapse)
 		if had && t.w.granted == 0 && t.p.channel == Email {
 			last = append(last, t.p.company)
 		}
 	}
-	if b := blockOf(a); b != 0 && !later {
+	switch b := blockOf(a); {
+	case b == 0 || later:
+	case waiting:
+		m.lent |= b
+	default:
 		m.block(b, a.captured)
 	}
+	m.giveBack()
 	if m.refuseTracking(a, whole, last) {
 		done = true
 	}
@@ -362,21 +400,27 @@ func (m *model) newest() schema.Time {
 	for _, t := range m.tracks {
 		at = max(at, t.changedAt)
 	}
+	for _, o := range m.items {
+		at = max(at, o.changedAt)
+	}
 	for _, b := range m.blocked {
 		at = max(at, b)
+	}
+	for _, no := range m.denied {
+		at = max(at, no)
 	}
 	return at
 }
 
-func (w *wishes) no(types, topics int64, at schema.Time, served bool) {
+func (w *wishes) no(types, topics int64, at schema.Time, lapse bool) {
 	w.granted &^= types
 	w.explicit &^= topics
-	if !served {
+	if !lapse {
 		w.refused |= types
 		w.refusedTopics |= topics
 	}
 	if w.granted == 0 {
-		if !served {
+		if !lapse {
 			w.refusedTopics |= w.explicit
 		}
 		w.grantedAt, w.notice, w.explicit = 0, "", 0

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +55,7 @@ func whateverHappens(t *testing.T, db *schema.DB, most int) {
 			w.exec(`UPDATE sources SET recalled_at = 0, licensed_until = 0 WHERE id = ?`, s)
 		}
 	})
-	found, err := w.l.Verify(w.ctx)
+	found, err := w.l.Verify(w.ctx, "")
 	w.ok(err)
 	if len(found) > 0 {
 		t.Errorf("after all that: %v", found)
@@ -78,7 +77,7 @@ func pick[T any](l *life, what string, from ...T) T {
 // act does one thing to one contact.
 func (l *life) act() {
 	i := rapid.IntRange(0, len(l.people)-1).Draw(l.rt, "who")
-	switch what := rapid.IntRange(0, 15).Draw(l.rt, "what"); what {
+	switch what := rapid.IntRange(0, 17).Draw(l.rt, "what"); what {
 	case 0, 1, 2:
 		l.say(i, Grant, true)
 	case 3, 4:
@@ -106,6 +105,10 @@ func (l *life) act() {
 			pick(l, "kind", "", "corporate", "corporate", "individual"), pick(l, "country", "GB", "GB", "DE"), pick(l, "own", 0, 1), l.people[i])
 	case 15:
 		l.served(i)
+	case 16:
+		l.itemServed(i)
+	case 17:
+		l.recalled(i)
 	}
 }
 
@@ -139,6 +142,9 @@ func (l *life) entry(i int, a Action) Entry {
 	if rapid.IntRange(0, 3).Draw(l.rt, "special") == 0 {
 		e.Topics = []string{"sexual-health"}
 	}
+	if rapid.IntRange(0, 2).Draw(l.rt, "one-off") == 0 && a != Object && a != Restrict && a != Lift && len(e.Types) >= len(e.Topics) {
+		e.Item = pick(l, "item", paper, guide)
+	}
 	if ago := rapid.IntRange(0, 3).Draw(l.rt, "ago"); ago > 0 {
 		e.Captured = schema.At(l.clock.Add(-time.Duration(ago) * 2 * time.Minute))
 	}
@@ -159,7 +165,7 @@ func (l *life) say(i int, a Action, own bool) {
 		e.Channel = pick(l, "by", "", e.Channel, e.Channel)
 	}
 	r, err := l.try(e)
-	if errors.Is(err, ErrEntry) && a == Grant && len(e.Types)+len(e.Topics) == 0 && e.Tracking == nil {
+	if errors.Is(err, ErrEntry) && a == Grant && len(e.Types)+len(e.Topics) == 0 && e.Tracking == nil && e.Item == "" {
 		return
 	}
 	if errors.Is(err, ErrNotOwnAct) && a == Grant && !own && e.How != ByImport {
@@ -175,7 +181,10 @@ func (l *life) say(i int, a Action, own bool) {
 
 func (l *life) confirmed(i int) {
 	e := l.entry(i, Request)
-	e.Types, e.Notice, e.Captured = []string{letter}, "v1", 0
+	e.Notice, e.Captured = "v1", 0
+	if e.Item == "" || len(e.Topics) > 0 {
+		e.Types = []string{letter}
+	}
 	l.tx(func(tx *schema.Tx) error {
 		r, err := l.l.Request(l.ctx, tx, e, time.Hour)
 		if err != nil || rapid.Bool().Draw(l.rt, "never confirmed") {
@@ -190,6 +199,18 @@ func (l *life) served(i int) {
 	l.tx(func(tx *schema.Tx) error {
 		_, err := l.l.Lapse(l.ctx, tx, l.people[i], pick(l, "company", l.acme, l.bolt), Email, []string{pick(l, "type", letter, promo)}, "rapid")
 		return err
+	})
+}
+
+func (l *life) itemServed(i int) {
+	l.tx(func(tx *schema.Tx) error {
+		return l.l.Served(l.ctx, tx, l.people[i], pick(l, "company", l.acme, l.bolt), pick(l, "channel", Email, Phone), pick(l, "item", paper, guide), "rapid")
+	})
+}
+
+func (l *life) recalled(i int) {
+	l.tx(func(tx *schema.Tx) error {
+		return l.l.EndGrants(l.ctx, tx, l.people[i:i+1], []string{"rapid"}, "recall")
 	})
 }
 
@@ -240,6 +261,18 @@ func (l *life) gateAgrees() {
 					}
 				}
 			}
+			for _, item := range []string{paper, guide} {
+				u := itemMail(co, item)
+				special, phone := u, u
+				special.Topics, phone.Channel = []string{"sexual-health"}, Phone
+				for _, u := range []Use{u, special, phone} {
+					if d := w.ask(c, u); d.Allowed {
+						if why := againstItem(rows, slug, u); why != "" {
+							l.rt.Fatalf("contact %d: %+v is allowed against %s\n%s", c, u, why, show(rows))
+						}
+					}
+				}
+			}
 			w.ask(c, segment(co, ""))
 			if d := w.ask(c, Use{Company: co, Purpose: Track}); d.Allowed {
 				if why := againstTracking(rows, slug); why != "" {
@@ -259,87 +292,10 @@ func (f fatal) Fatal(args ...any)                 { f.rt.Fatal(args...) }
 func (f fatal) Fatalf(format string, args ...any) { f.rt.Fatalf(format, args...) }
 
 // against judges from the rows alone, by brute force: which row forbids the use?
-func against(rows []Row, company string, u Use) string {
-	covers := func(r Row, s string, list []string) bool { return len(list) == 0 || slices.Contains(list, s) }
-	own := func(r Row) bool {
-		return r.Own && r.Action == Grant && r.Company == company && r.Channel == u.Channel && slices.Contains(r.Types, u.Type)
-	}
-	given := false
-	for i, r := range rows {
-		if r.Action == Grant && (r.Outcome == Applied || r.Outcome == Partly) && r.Company == company && r.Channel == u.Channel && slices.Contains(r.Types, u.Type) {
-			given = true
-		}
-		switch {
-		case r.Action == Restrict && r.How == byAge:
-			return show(rows[i : i+1])
-		case r.Action == Restrict && r.How == byBounce:
-			if !slices.ContainsFunc(rows, func(o Row) bool {
-				return o.Own && o.Action == Grant && len(o.Types) > 0 && o.Captured >= r.Captured
-			}) {
-				return show(rows[i : i+1])
-			}
-		case r.Action == Restrict:
-			if !slices.ContainsFunc(rows[i:], func(o Row) bool { return o.Action == Lift && o.Outcome == Applied }) {
-				return show(rows[i : i+1])
-			}
-		case r.Action != Withdraw && r.Action != Object, r.How == byServing:
-		case r.Company != "" && r.Company != company, r.Channel != "" && r.Channel != u.Channel:
-		case len(r.Types) == 0 && len(r.Topics) > 0:
-			if len(u.Topics) > 0 && !slices.ContainsFunc(rows, func(o Row) bool {
-				return o.Own && o.Action == Grant && o.Company == company && o.Channel == u.Channel && len(o.Topics) > 0 && o.Captured >= r.Captured
-			}) {
-				return show(rows[i : i+1])
-			}
-		case covers(r, u.Type, r.Types):
-			if !slices.ContainsFunc(rows, func(o Row) bool { return own(o) && o.Captured >= r.Captured }) {
-				return show(rows[i : i+1])
-			}
-		}
-	}
-	if !given {
-		return "nothing: no consent was given"
-	}
-	return ""
-}
-
-func againstTracking(rows []Row, company string) string {
-	for i, r := range rows {
-		no := r.Action == Grant && r.Company == company && r.Tracking != nil && !*r.Tracking ||
-			(r.Action == Withdraw || r.Action == Object) && r.How != byServing && (r.Company == "" || r.Company == company) &&
-				(r.Channel == "" || r.Channel == Email) && len(r.Types)+len(r.Topics) == 0
-		if no && !slices.ContainsFunc(rows, func(o Row) bool {
-			return o.Own && o.Company == company && o.Tracking != nil && *o.Tracking && o.Captured >= r.Captured
-		}) {
-			return show(rows[i : i+1])
-		}
-	}
-	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Action == Grant && r.Tracking != nil && *r.Tracking }) {
-		return "nothing: no consent was given"
-	}
-	return ""
-}
-
-// virgin reports whether the contact never said yes or no to any mail, as the corporate route asks.
-func virgin(rows []Row) bool {
-	return !slices.ContainsFunc(rows, func(r Row) bool {
-		return r.Action == Grant && len(r.Types) > 0 && r.Outcome != Refused && r.Outcome != Older ||
-			(r.Action == Withdraw || r.Action == Object) && r.How != byServing
-	})
-}
-
-func show(rows []Row) string {
-	s := ""
-	for _, r := range rows {
-		tracking := ""
-		if r.Tracking != nil {
-			tracking = fmt.Sprint(*r.Tracking)
-		}
-		s += fmt.Sprintf("%d %s %s/%s %v %v tracking=%s how=%s own=%v captured=%s outcome=%s\n", r.Seq, r.Action, r.Company, r.Channel, r.Types, r.Topics,
-			tracking, r.How, r.Own, r.Captured.T().Format("15:04:05"), r.Outcome)
-	}
-	return s
-}
-
+// againstItem judges a one-off from the rows alone: it was granted, neither served nor withdrawn
+// since, and what else stands against the person is older than their own request for it.
+// virgin reports whether the contact never said yes or no to any mail, as the corporate route asks; a
+// yes that lapsed does not count.
 type stored struct {
 	State []struct {
 		Company, Granted, Refused, Explicit, Live int64
@@ -353,6 +309,11 @@ type stored struct {
 		Open, Refused  bool
 		ChangedAt      int64 `db:"changed_at"`
 	}
+	Items []struct {
+		Company               int64
+		Channel, Item, Notice string
+		GrantedAt             int64 `db:"granted_at"`
+	}
 	Blocks, Seq int64
 	Suppressed  []int64
 }
@@ -360,6 +321,7 @@ type stored struct {
 func (l *life) stored(c id.Contact, email string) (s stored) {
 	l.ok(l.db.Select(l.ctx, &s.State, `SELECT company, channel, granted, refused, explicit, refused_topics, live, granted_at, changed_at, notice FROM consent_state WHERE contact = ? ORDER BY company, channel`, c))
 	l.ok(l.db.Select(l.ctx, &s.Tracks, `SELECT company, epoch, open, refused, changed_at FROM consent_tracking WHERE contact = ? ORDER BY company`, c))
+	l.ok(l.db.Select(l.ctx, &s.Items, `SELECT company, channel, item, notice, granted_at FROM consent_items WHERE contact = ? ORDER BY company, channel, item`, c))
 	l.ok(l.db.Get(l.ctx, &s.Blocks, `SELECT blocks FROM consent_subjects WHERE contact = ?`, c))
 	l.ok(l.db.Get(l.ctx, &s.Seq, `SELECT seq FROM consent_subjects WHERE contact = ?`, c))
 	l.ok(l.db.Select(l.ctx, &s.Suppressed, `SELECT blocks FROM suppressions WHERE hash = ?`, Hash(testKey, email)))

@@ -104,7 +104,10 @@ func loadStates(ctx context.Context, q schema.Querier, contacts []int64, subject
 		}
 		subjects[c].model.tracks[co] = t
 	}
-	return tracks.Err()
+	if err := tracks.Err(); err != nil {
+		return fmt.Errorf("read tracking: %w", err)
+	}
+	return loadItems(ctx, q, contacts, subjects)
 }
 
 type evidence struct {
@@ -122,6 +125,7 @@ type writing struct {
 	subjects []*subject
 	states   []stateRow
 	tracks   []trackRow
+	items    []itemRow
 	lifted   [][]byte // hashes of addresses that nothing suppresses any more
 }
 
@@ -166,6 +170,11 @@ func (w *writing) take(s *subject) {
 			w.tracks = append(w.tracks, trackRow{s.contact, c, t})
 		}
 	}
+	for k, o := range s.model.items {
+		if o.dirty {
+			w.items = append(w.items, itemRow{s.contact, k, o})
+		}
+	}
 	if s.blocks&kept != 0 && s.model.blocks&kept == 0 {
 		w.lifted = append(w.lifted, s.hash)
 	}
@@ -183,8 +192,8 @@ var (
 		refused_topics = excluded.refused_topics, live = excluded.live, granted_at = excluded.granted_at, changed_at = excluded.changed_at, notice = excluded.notice`}
 	trackTable = table{"consent_tracking", []string{"contact", "company", "epoch", "open", "refused", "changed_at"},
 		" ON CONFLICT (contact, company) DO UPDATE SET epoch = excluded.epoch, open = excluded.open, refused = excluded.refused, changed_at = excluded.changed_at"}
-	suppressionTable = table{"suppressions", []string{"hash", "blocks", "at"}, ` ON CONFLICT (hash) DO UPDATE SET blocks = excluded.blocks,
-		at = CASE WHEN suppressions.blocks = excluded.blocks THEN suppressions.at ELSE excluded.at END`}
+	suppressionTable = table{"suppressions", addTable.columns, ` ON CONFLICT (hash) DO UPDATE SET blocks = excluded.blocks,
+		at = CASE WHEN suppressions.blocks = excluded.blocks OR (suppressions.blocks & excluded.blocks & 32) <> 0 THEN suppressions.at ELSE excluded.at END`}
 )
 
 func (s *subject) cells() []any {
@@ -196,10 +205,11 @@ func (w *writing) write(ctx context.Context, tx *schema.Tx, now schema.Time) err
 	slices.SortFunc(w.subjects, func(a, b *subject) int { return cmp.Compare(a.contact, b.contact) })
 	slices.SortFunc(w.states, func(a, b stateRow) int { return cmp.Compare(a.contact, b.contact) })
 	slices.SortFunc(w.tracks, func(a, b trackRow) int { return cmp.Compare(a.contact, b.contact) })
+	slices.SortFunc(w.items, func(a, b itemRow) int { return cmp.Compare(a.contact, b.contact) })
 	for _, step := range []func() error{
 		func() error {
 			return insert(ctx, tx, ledgerTable, w.rows, func(r row) []any {
-				return []any{int64(r.Subject), r.Seq, string(r.Action), r.Company, string(r.Channel), r.Types, r.Topics, r.Tracking, r.Notice, r.NoticeHash, string(r.How),
+				return []any{int64(r.Subject), r.Seq, string(r.Action), r.Company, string(r.Channel), r.Types, r.Topics, r.Tracking, r.Item, r.Notice, r.NoticeHash, string(r.How),
 					int64(r.Captured), int64(r.Requested), int64(r.Confirmed), int64(r.Recorded), r.Actor, r.Evidence, r.Outcome, r.MAC}
 			})
 		},
@@ -222,6 +232,7 @@ func (w *writing) write(ctx context.Context, tx *schema.Tx, now schema.Time) err
 				return []any{int64(t.contact), int64(t.company), t.epoch, t.open, t.refused, int64(t.changedAt)}
 			})
 		},
+		func() error { return w.writeItems(ctx, tx) },
 		func() error { return w.suppress(ctx, tx, now) },
 	} {
 		if err := step(); err != nil {

@@ -18,8 +18,9 @@ type Contact struct {
 }
 
 // Register makes new contacts known to the ledger. It must be called for each in the transaction
-// that creates it: without it every use of the contact is refused. What suppresses the address
-// becomes the contact's own, as an entry of the ledger. Registering a contact twice is an error.
+// that creates it: without it every use of the contact is refused. What suppresses the address, and
+// the noes that wait for it, become the contact's own, as entries of the ledger, before anything
+// else is recorded. Registering a contact twice is an error.
 func (l *Ledger) Register(ctx context.Context, tx *schema.Tx, contacts []Contact) error {
 	_, err := l.Enrol(ctx, tx, contacts, nil)
 	return err
@@ -63,17 +64,15 @@ func (l *Ledger) enrol(ctx context.Context, tx *schema.Tx, contacts []Contact, e
 		}
 		subjects[c.ID] = &subject{contact: c.ID, id: ids[i], hash: hashes[i], head: []byte{}, model: newModel(), fresh: true}
 	}
-	found, err := suppressions(ctx, tx, hashes)
+	inherited, err := l.inherit(ctx, tx, subjects)
 	if err != nil {
 		return err
 	}
 	var theirs []Entry
 	var places []int // of theirs in entries; -1: ours
-	for i, c := range contacts {
-		if s, ok := found[string(hashes[i])]; ok {
-			for _, e := range blockEntries(c.ID, s.Blocks, s.At) {
-				theirs, places = append(theirs, e), append(places, -1)
-			}
+	for _, c := range contacts {
+		for _, e := range inherited[c.ID] {
+			theirs, places = append(theirs, e), append(places, -1)
 		}
 		for _, j := range of[c.ID] {
 			theirs, places = append(theirs, entries[j]), append(places, j)
@@ -93,6 +92,43 @@ func (l *Ledger) enrol(ctx context.Context, tx *schema.Tx, contacts []Contact, e
 		}
 	}
 	return nil
+}
+
+// inherit returns what waits for the addresses of new contacts and what suppresses them, as entries
+// of theirs that the journal has already.
+func (l *Ledger) inherit(ctx context.Context, tx *schema.Tx, subjects map[id.Contact]*subject) (map[id.Contact][]Entry, error) {
+	hashes := make([][]byte, 0, len(subjects))
+	for _, s := range subjects {
+		hashes = append(hashes, s.hash)
+	}
+	noes, err := l.waiting(ctx, tx, hashes)
+	if err != nil {
+		return nil, err
+	}
+	found, err := suppressions(ctx, tx, hashes)
+	if err != nil || len(noes)+len(found) == 0 {
+		return nil, err
+	}
+	words, err := loadWords(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	entries := map[id.Contact][]Entry{}
+	for c, s := range subjects {
+		by := found[string(s.hash)]
+		theirs, told := s.taken(noes[string(s.hash)], words, by.At, schema.At(l.now()))
+		for _, e := range blockEntries(c, by.Blocks&^told&^s.blocks, by.At) {
+			if by.Blocks&BlockErased != 0 && e.How != byErasure {
+				e.Captured = 0 // the list says when the erasure was, which is not when this was
+			}
+			e.Journaled = true
+			theirs = append(theirs, e)
+		}
+		if len(theirs) > 0 {
+			entries[c] = theirs
+		}
+	}
+	return entries, dropWaiting(ctx, tx, noes)
 }
 
 // must records entries of this package's own making.
@@ -152,7 +188,7 @@ func lockAddresses(ctx context.Context, tx *schema.Tx, alone bool) error {
 }
 
 // Readdress tells the ledger that a contact has another address. What was refused from the old
-// address stays refused, and what suppresses the new one holds from now on.
+// address stays refused, and what suppresses the new one, or waits for it, holds from now on.
 func (l *Ledger) Readdress(ctx context.Context, tx *schema.Tx, who id.Contact, email string) error {
 	if err := lockAddresses(ctx, tx, false); err != nil {
 		return err
@@ -172,46 +208,94 @@ func (l *Ledger) Readdress(ctx context.Context, tx *schema.Tx, who id.Contact, e
 	if _, err := tx.Exec(ctx, `UPDATE consent_subjects SET hash = ? WHERE contact = ?`, hash, who); err != nil {
 		return fmt.Errorf("consent: readdress: %w", err)
 	}
-	found, err := suppressions(ctx, tx, [][]byte{hash})
+	s.hash = hash
+	theirs, err := l.inherit(ctx, tx, subjects)
 	if err != nil {
 		return fmt.Errorf("consent: readdress: %w", err)
 	}
-	theirs := found[string(hash)]
-	if b := (s.blocks | theirs.Blocks) & kept; b != 0 {
-		if err := l.suppressHash(ctx, tx, hash, b); err != nil {
-			return err
+	for i := range theirs[who] {
+		theirs[who][i].Captured = 0 // the contact's from now on
+	}
+	if b := s.blocks & kept; b != 0 {
+		now := schema.At(l.now())
+		if err := l.suppressHash(ctx, tx, hash, b, now); err != nil {
+			return fmt.Errorf("consent: readdress: %w", err)
+		}
+		if err := l.keep(ctx, []No{{Hash: hash, Action: Suppress, Block: b, How: bySuppression, At: now}}); err != nil {
+			return fmt.Errorf("consent: readdress: %w", err)
 		}
 	}
-	return l.must(ctx, tx, blockEntries(who, theirs.Blocks&^s.blocks, 0))
+	return l.must(ctx, tx, theirs[who])
 }
 
 // Forget takes a contact out of the consent tables, so that the contact itself can be deleted:
 // state, tracking, evidence, requests and the subject's map go, the ledger's rows stay and name
 // nobody. What suppressed the address goes on doing so, and leave (BlockErased, or zero) is added;
-// BlockUnderAge leaves nothing at all.
+// BlockUnderAge leaves nothing at all. It must be called before the contact is deleted, and the
+// journal is told: an erasure outlives the restore of an older database.
 func (l *Ledger) Forget(ctx context.Context, tx *schema.Tx, who id.Contact, leave Block) error {
 	subjects, err := lockSubjects(ctx, tx, []int64{int64(who)})
 	if err != nil {
-		return fmt.Errorf("consent: forget: %w", err)
+		return boundary("forget", err)
 	}
-	if s := subjects[who]; s != nil {
-		switch {
-		case leave&BlockUnderAge != 0:
-			_, err = tx.Exec(ctx, `DELETE FROM suppressions WHERE hash = ?`, s.hash)
-		case leave&kept != 0:
-			err = l.suppressHash(ctx, tx, s.hash, leave&kept)
+	hash, at, err := l.addressOf(ctx, tx, who, subjects[who])
+	if err != nil {
+		return boundary("forget", err)
+	}
+	if hash != nil {
+		if leave&BlockUnderAge != 0 {
+			_, err = tx.Exec(ctx, `DELETE FROM suppressions WHERE hash = ?`, hash)
+		} else if lent, lerr := l.lent(ctx, tx, subjects[who]); lerr != nil {
+			err = lerr
+		} else {
+			err = l.suppressHash(ctx, tx, hash, (leave|lent)&kept, at)
+		}
+		if err == nil {
+			err = dropWaiting(ctx, tx, map[string][]No{string(hash): nil})
 		}
 		if err != nil {
-			return fmt.Errorf("consent: forget: %w", err)
+			return boundary("forget", err)
 		}
+	}
+	if s := subjects[who]; s != nil {
 		if _, err := tx.Exec(ctx, `DELETE FROM consent_evidence WHERE subject = ?`, s.id); err != nil {
-			return fmt.Errorf("consent: forget: %w", err)
+			return boundary("forget", err)
 		}
 	}
-	for _, table := range []string{"consent_requests", "consent_state", "consent_tracking", "consent_subjects"} {
+	for _, table := range []string{"consent_requests", "consent_state", "consent_tracking", "consent_items", "consent_subjects"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE contact = ?`, who); err != nil {
-			return fmt.Errorf("consent: forget: %w", err)
+			return boundary("forget", err)
 		}
 	}
-	return nil
+	if hash == nil {
+		return nil
+	}
+	how := byErasure
+	if leave&BlockUnderAge != 0 {
+		how = byAge
+	}
+	return boundary("forget", l.keep(ctx, []No{{Hash: hash, Action: Erase, Block: leave & (kept | BlockUnderAge), How: how, At: at}}))
+}
+
+// addressOf returns the hash of a contact's address, nil for a contact that is not there, and now,
+// or when the contact was created if that is later: another node's clock may be ahead.
+func (l *Ledger) addressOf(ctx context.Context, q schema.Querier, who id.Contact, s *subject) (hash []byte, now schema.Time, err error) {
+	var rows []struct {
+		Email   string      `db:"email"`
+		Created schema.Time `db:"created_at"`
+	}
+	if err := q.Select(ctx, &rows, `SELECT email, created_at FROM contacts WHERE id = ?`, who); err != nil {
+		return nil, 0, fmt.Errorf("read the address: %w", err)
+	}
+	now = schema.At(l.now())
+	if len(rows) == 1 {
+		now = max(now, rows[0].Created)
+	}
+	if s != nil {
+		return s.hash, now, nil
+	}
+	if len(rows) == 1 {
+		hash, err = l.hashOf(rows[0].Email)
+	}
+	return hash, now, err
 }

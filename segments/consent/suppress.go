@@ -110,24 +110,45 @@ func (l *Ledger) suppress(ctx context.Context, tx *schema.Tx, emails []string, b
 		delete(hashes, h.Email)
 		entries = append(entries, blockEntries(h.Contact, b&^h.Blocks, 0)...)
 	}
-	if b&kept != 0 {
-		for _, h := range hashes {
-			if err := l.suppressHash(ctx, tx, h, b&kept); err != nil {
-				return err
+	var noes []No
+	if len(entries) > 0 {
+		results := make([]Result, len(entries))
+		if noes, err = l.write(ctx, tx, entries, results, nil); err != nil {
+			return err
+		}
+		for _, r := range results {
+			if r.Err != nil {
+				return r.Err
 			}
 		}
 	}
-	return l.must(ctx, tx, entries)
+	if b &= kept; b != 0 {
+		now, how := schema.At(l.now()), blockEntries(0, b, 0)[0].How
+		list := make([]suppression, 0, len(hashes))
+		for _, h := range hashes {
+			list = append(list, suppression{h, b, now})
+			noes = append(noes, No{Hash: h, Action: Suppress, Block: b, How: how, At: now})
+		}
+		if err := insert(ctx, tx, addTable, list, suppression.cells); err != nil {
+			return err
+		}
+	}
+	return l.keep(ctx, noes)
 }
 
-// suppressHash adds blocks to those of a suppressed address.
-func (l *Ledger) suppressHash(ctx context.Context, tx *schema.Tx, hash []byte, b Block) error {
-	_, err := tx.Exec(ctx, `INSERT INTO suppressions (hash, blocks, at) VALUES (?, ?, ?)
-		ON CONFLICT (hash) DO UPDATE SET blocks = suppressions.blocks | excluded.blocks, at = excluded.at`, hash, int64(b), int64(schema.At(l.now())))
-	if err != nil {
-		return fmt.Errorf("suppress: %w", err)
+// addTable adds blocks to suppressions. Of an address that was erased the list says when that was,
+// whatever else is added: see ErasedSince.
+var addTable = table{"suppressions", []string{"hash", "blocks", "at"}, ` ON CONFLICT (hash) DO UPDATE SET blocks = suppressions.blocks | excluded.blocks,
+	at = CASE WHEN suppressions.at > excluded.at OR (suppressions.blocks & 32) <> 0 AND (excluded.blocks & 32) = 0 THEN suppressions.at ELSE excluded.at END`}
+
+func (s suppression) cells() []any { return []any{s.Hash, int64(s.Blocks), int64(s.At)} }
+
+// suppressHash adds blocks to those of a suppressed address; none does nothing.
+func (l *Ledger) suppressHash(ctx context.Context, tx *schema.Tx, hash []byte, b Block, at schema.Time) error {
+	if b == 0 {
+		return nil
 	}
-	return nil
+	return insert(ctx, tx, addTable, []suppression{{hash, b, at}}, suppression.cells)
 }
 
 // blockEntries returns the entries that put the blocks on a contact; blockOf reads them.

@@ -23,6 +23,16 @@ const (
 	RowInserted     Problem = "inserted"
 	EvidenceChanged Problem = "evidence changed"
 	StateDiffers    Problem = "state differs from the ledger" // the state, not a row: Seq is zero
+
+	// Of a chain that the checkpoint knew.
+	ChainCut     Problem = "cut off"       // from this row on
+	ChainMissing Problem = "chain missing" // all of it, up to this row
+
+	// Of the whole: Subject is zero.
+	DatabaseOlder     Problem = "the database is older than its checkpoint: nothing is left of what was recorded last"
+	CheckpointForged  Problem = "the checkpoint is damaged, or not written under this key"
+	CheckpointMissing Problem = "there is no checkpoint"
+	More              Problem = "more" // findings that are not listed: Seq says how many
 )
 
 // Finding names one thing that is not as the ledger left it.
@@ -33,42 +43,121 @@ type Finding struct {
 }
 
 func (f Finding) String() string {
+	switch {
+	case f.Problem == More:
+		return fmt.Sprintf("and %d more findings", f.Seq)
+	case f.Problem == ChainMissing:
+		return fmt.Sprintf("subject %d: chain of %d rows missing", f.Subject, f.Seq)
+	case f.Problem == ChainCut:
+		return fmt.Sprintf("subject %d row %d: cut off from here on", f.Subject, f.Seq)
+	case f.Subject == 0 && f.Seq == 0:
+		return string(f.Problem)
+	}
 	return fmt.Sprintf("subject %d row %d: %s", f.Subject, f.Seq, f.Problem)
 }
 
-// Verify checks every chain, every piece of evidence that is kept and every derived state, and
-// returns what is wrong, in the order of the subjects. Of a forgotten contact the chain is checked
-// too, but a cut-off end shows only while the contact is held.
-func (l *Ledger) Verify(ctx context.Context) ([]Finding, error) {
-	const window = 2000
-	var found []Finding
-	for after := int64(math.MinInt64); ; {
-		last := true
+// toldMost is how many findings are listed.
+const toldMost = 1000
+
+// findings are the first of what was found, and how many there were beside.
+type findings struct {
+	list []Finding
+	more int64
+}
+
+func (f *findings) add(list ...Finding) {
+	n := min(len(list), max(0, toldMost-len(f.list)))
+	f.list = append(f.list, list[:n]...)
+	f.more += int64(len(list) - n)
+}
+
+// told returns the list, with the number of those left out at its end.
+func (f findings) told() []Finding {
+	if f.more == 0 {
+		return f.list
+	}
+	return append(f.list, Finding{Seq: f.more, Problem: More})
+}
+
+// and puts the findings of two in one order.
+func (f findings) and(o findings) findings {
+	all := slices.Concat(f.list, o.list)
+	slices.SortFunc(all, Finding.compare)
+	sum := findings{more: f.more + o.more}
+	sum.add(all...)
+	return sum
+}
+
+func (f Finding) compare(o Finding) int {
+	return cmp.Or(cmp.Compare(f.Subject, o.Subject), cmp.Compare(f.Seq, o.Seq), cmp.Compare(f.Problem, o.Problem))
+}
+
+// Verify checks every chain, every piece of evidence that is kept and every derived state, and holds
+// the ledger against the checkpoint at path, if one is named. It returns what is wrong, in the order
+// of the subjects: the first thousand, and how many more. A checkpoint is what shows that a chain was
+// cut off or taken out with everything that told of it, that of a forgotten contact too, or that the
+// database is an older one.
+func (l *Ledger) Verify(ctx context.Context, path string) ([]Finding, error) {
+	var x *comparison
+	var known findings
+	if path != "" {
+		c, err := l.openCheckpoint(path)
+		if err != nil {
+			return nil, fmt.Errorf("consent: verify: %w", err)
+		}
+		if c != nil {
+			defer c.close()
+			x = newComparison(c)
+		}
+	}
+	var found findings
+	rows := 0
+	for after := int64(math.MinInt64); after < math.MaxInt64; {
 		err := l.db.View(ctx, func(tx *schema.Tx) error {
-			var ends []int64
-			err := tx.Select(ctx, &ends, `SELECT subject FROM consent_ledger WHERE subject > ? ORDER BY subject LIMIT ?`, after, window)
+			to, n, err := window(ctx, tx, after)
 			if err != nil {
 				return err
 			}
-			to := int64(math.MaxInt64)
-			if len(ends) == window {
-				to, last = ends[window-1], false
-			}
-			f, err := l.verify(ctx, tx, after, to)
-			found, after = append(found, f...), to
+			f, err := l.verify(ctx, tx, after, to, x)
+			found.add(f...)
+			after, rows = to, rows+n
 			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("consent: verify: %w", err)
 		}
-		if last {
-			return found, nil
-		}
 	}
+	switch {
+	case x != nil:
+		var err error
+		if known, err = x.end(); err != nil {
+			return nil, fmt.Errorf("consent: verify: %w", err)
+		}
+	case path != "" && rows > 0:
+		known.add(Finding{Problem: CheckpointMissing})
+	}
+	return found.and(known).told(), nil
 }
 
-// verify checks the subjects after one and up to another.
-func (l *Ledger) verify(ctx context.Context, q schema.Querier, after, to int64) ([]Finding, error) {
+// window returns the subject up to which there are few rows and few contacts after another, and how
+// many rows there are.
+func window(ctx context.Context, q schema.Querier, after int64) (to int64, rows int, err error) {
+	const most = 2000
+	to = math.MaxInt64
+	for _, table := range []string{"consent_subjects", "consent_ledger"} {
+		var ends []int64
+		if err := q.Select(ctx, &ends, `SELECT subject FROM `+table+` WHERE subject > ? ORDER BY subject LIMIT ?`, after, most); err != nil {
+			return 0, 0, err
+		}
+		if rows = len(ends); rows == most {
+			to = min(to, ends[most-1])
+		}
+	}
+	return to, rows, nil
+}
+
+// verify checks the subjects after one and up to another, and shows their rows to x.
+func (l *Ledger) verify(ctx context.Context, q schema.Querier, after, to int64, x *comparison) ([]Finding, error) {
 	words, err := loadWords(ctx, q)
 	if err != nil {
 		return nil, err
@@ -112,10 +201,14 @@ func (l *Ledger) verify(ctx context.Context, q schema.Querier, after, to int64) 
 		return nil, err
 	}
 	found = append(found, more...)
-	slices.SortFunc(found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Problem, b.Problem))
-	})
-	return slices.Compact(found), nil
+	slices.SortFunc(found, Finding.compare)
+	found = slices.Compact(found)
+	if x != nil {
+		if err := x.window(rows, found, to); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // checkChain checks the macs of one subject's rows. s is nil for a forgotten contact.
@@ -129,7 +222,7 @@ func (l *Ledger) checkChain(sub id.Subject, rows []row, s *subject) []Finding {
 			add(r.Seq, RowInserted)
 			continue
 		}
-		for ; expect < r.Seq; expect++ {
+		for ; expect < r.Seq && len(found) <= toldMost; expect++ {
 			add(expect, RowMissing)
 			gap = true
 		}
@@ -149,7 +242,7 @@ func (l *Ledger) checkChain(sub id.Subject, rows []row, s *subject) []Finding {
 		prev, expect, gap = r.MAC, r.Seq+1, false
 	}
 	if s != nil {
-		for ; expect <= s.seq; expect++ {
+		for ; expect <= s.seq && len(found) <= toldMost; expect++ {
 			add(expect, RowMissing)
 		}
 		if len(found) == 0 && !bytes.Equal(prev, s.head) {
@@ -210,7 +303,7 @@ func (m *model) equal(o *model, types, topics int64) bool {
 			return false
 		}
 	}
-	return true
+	return m.sameItems(o)
 }
 
 // known returns the masks of all types and topics of the catalogue.

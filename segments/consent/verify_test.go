@@ -29,7 +29,7 @@ func (w *world) unguarded(statement string, args ...any) {
 }
 
 func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
-	const insert = `INSERT INTO consent_ledger (` + rowColumns + `) SELECT subject, 4, action, company, channel, types, topics, tracking, notice, notice_hash, how,
+	const insert = `INSERT INTO consent_ledger (` + rowColumns + `) SELECT subject, 4, action, company, channel, types, topics, tracking, item, notice, notice_hash, how,
 		captured_at, requested_at, confirmed_at, recorded_at, actor, evidence, outcome, mac FROM consent_ledger WHERE subject = ? AND seq = 3`
 	type change struct {
 		name, statement string
@@ -65,7 +65,7 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 				w.ok(w.db.Get(w.ctx, &s, `SELECT subject FROM consent_subjects WHERE contact = ?`, who))
 				w.clean()
 				w.unguarded(c.statement, s)
-				found, err := w.l.Verify(w.ctx)
+				found, err := w.l.Verify(w.ctx, "")
 				w.ok(err)
 				for i := range found {
 					if found[i].Subject != s {
@@ -87,7 +87,7 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 
 func (w *world) clean() {
 	w.t.Helper()
-	found, err := w.l.Verify(w.ctx)
+	found, err := w.l.Verify(w.ctx, "")
 	w.ok(err)
 	if len(found) > 0 {
 		w.t.Fatalf("Verify finds %v", found)
@@ -102,7 +102,7 @@ func TestVerifyReadsAForgottenChainToo(t *testing.T) {
 		w.tx(func(tx *schema.Tx) error { return w.l.Forget(w.ctx, tx, c, BlockErased) })
 		w.clean()
 		w.unguarded(`UPDATE consent_ledger SET types = 'company-updates' WHERE seq = 1`)
-		found, err := w.l.Verify(w.ctx)
+		found, err := w.l.Verify(w.ctx, "")
 		w.ok(err)
 		if len(found) != 1 || found[0].Seq != 1 || found[0].Problem != RowChanged || !strings.Contains(found[0].String(), "row 1: changed") {
 			t.Errorf("got %v", found)
@@ -115,7 +115,7 @@ func TestARowOfAnotherKeyIsFound(t *testing.T) {
 		c := w.contact("", "")
 		w.grant(c, w.acme, letter)
 		stranger := NewLedger(w.db, LedgerOptions{HashKey: []byte("another key of some length"), Now: w.l.now})
-		found, err := stranger.Verify(w.ctx)
+		found, err := stranger.Verify(w.ctx, "")
 		w.ok(err)
 		if len(found) != 1 || found[0].Problem != RowChanged {
 			t.Errorf("got %v", found)

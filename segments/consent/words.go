@@ -52,7 +52,8 @@ func (w *words) act(r *row) (act, error) {
 // recorded reads a row of the ledger. A type or topic that an operator has taken out of the catalogue
 // since is left out: nobody can ask for it any more.
 func (w *words) recorded(r *row) (act, error) {
-	a := act{action: r.Action, channel: r.Channel, notice: r.Notice, how: r.How, captured: r.Captured, named: r.Types != "" || r.Topics != ""}
+	a := act{action: r.Action, channel: r.Channel, notice: r.Notice, how: r.How, captured: r.Captured, item: r.Item,
+		named: r.Types != "" || r.Topics != ""}
 	if r.Company != "" {
 		var ok bool
 		if a.company, ok = w.companies[r.Company]; !ok {

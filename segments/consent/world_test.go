@@ -207,6 +207,13 @@ func mail(co id.Company, typ string) Use {
 	return Use{Company: co, Channel: Email, Type: typ, Purpose: Mail}
 }
 
+// itemMail is a newsletter's mail that answers the request for an item.
+func itemMail(co id.Company, item string) Use {
+	u := mail(co, letter)
+	u.Item = item
+	return u
+}
+
 func listMail(co id.Company, typ string, s id.Source) Use {
 	u := mail(co, typ)
 	u.Audience = SourceAudience(s)
