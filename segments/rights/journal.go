@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,11 +48,11 @@ type Journal struct {
 	replaying sync.Mutex
 }
 
-// waiting is a refusal on its way into the file.
+// waiting is refusals on their way into the file.
 type waiting struct {
-	refusal Refusal
-	done    chan struct{} // closed when err is set
-	err     error
+	refusals []Refusal
+	done     chan struct{} // closed when err is set
+	err      error
 }
 
 const (
@@ -94,10 +95,22 @@ func putSynced(f *os.File, b []byte) error {
 // the refusal is on disk, and every Replay that begins from then on, on any node, finds it. After an
 // error it may be there all the same: a no too many does no harm.
 func (j *Journal) Append(ctx context.Context, r Refusal) error {
-	if err := r.check(); err != nil {
-		return err
+	return j.AppendMany(ctx, []Refusal{r})
+}
+
+// AppendMany is Append for many refusals, in order and with one wait for the disk. One that is not
+// fit for the journal is an error of all of them, and then none is there; after another error some
+// may be.
+func (j *Journal) AppendMany(ctx context.Context, rs []Refusal) error {
+	if len(rs) == 0 {
+		return nil
 	}
-	w := &waiting{refusal: r, done: make(chan struct{})}
+	for i := range rs {
+		if err := rs[i].check(); err != nil {
+			return err
+		}
+	}
+	w := &waiting{refusals: slices.Clone(rs), done: make(chan struct{})} // it may be written after ctx ended
 	j.mu.Lock()
 	j.queue = append(j.queue, w)
 	j.mu.Unlock()
@@ -149,11 +162,14 @@ func (j *Journal) write(group []*waiting) error {
 	}
 	b, last := []byte{'\n'}, j.last
 	for _, w := range group {
-		last++
-		w.refusal.Node, w.refusal.Seq = j.node, last
-		var err error
-		if b, _, err = appendLine(b, &w.refusal); err != nil {
-			return err
+		for i := range w.refusals {
+			r := &w.refusals[i]
+			last++
+			r.Node, r.Seq = j.node, last
+			var err error
+			if b, _, err = appendLine(b, r); err != nil {
+				return err
+			}
 		}
 	}
 	if err := j.put(j.file, b); err != nil {

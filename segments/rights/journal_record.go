@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"beckon/schema"
@@ -39,7 +40,12 @@ type Refusal struct {
 	Company string   `json:"company,omitempty"` // slug
 	Channel string   `json:"channel,omitempty"` // slug
 	Types   []string `json:"types,omitempty"`   // slugs of communication types
+	Topics  []string `json:"topics,omitempty"`  // slugs
+	Item    string   `json:"item,omitempty"`    // slug of one thing that was asked for
 	Scope   string   `json:"scope,omitempty"`   // a word, such as company or everything
+	// How it was said, and what it leaves behind: words of whoever applies it.
+	How   string `json:"how,omitempty"`
+	Block string `json:"block,omitempty"`
 	// Who took it, and its number there; Append gives both.
 	Node string `json:"node"`
 	Seq  int64  `json:"seq"`
@@ -50,11 +56,14 @@ var ErrRefusal = errors.New("refusal not fit for the journal")
 
 const (
 	lineMax = 16 << 10 // a longer line is damage
-	typeMax = 64       // as many as a mask holds
+	typeMax = 64       // types, or topics: as many as a mask holds
 	sumSize = 8        // bytes of SHA-256
 )
 
-var word = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var (
+	word     = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	itemForm = regexp.MustCompile(`^[a-z0-9-]{1,100}$`) // longer than a word: titles become slugs
+)
 
 // check tells what is wrong with a refusal, without repeating what it holds.
 func (r *Refusal) check() error {
@@ -68,12 +77,14 @@ func (r *Refusal) check() error {
 		return bad("it needs an address hash or a message, one of them")
 	case r.Message == 0 && (len(r.Hash) < 16 || len(r.Hash) > 32):
 		return bad("its hash has a length that no address hash has")
-	case len(r.Types) > typeMax:
-		return bad("it names too many types")
+	case len(r.Types) > typeMax || len(r.Topics) > typeMax:
+		return bad("it names too many types or topics")
+	case r.Item != "" && !itemForm.MatchString(r.Item):
+		return bad("its item is not a slug")
 	}
-	for _, s := range append([]string{r.Company, r.Channel, r.Scope}, r.Types...) {
+	for _, s := range slices.Concat([]string{r.Company, r.Channel, r.Scope, r.How, r.Block}, r.Types, r.Topics) {
 		if s != "" && !word.MatchString(s) {
-			return bad("company, channel, types and scope are slugs")
+			return bad("company, channel, types, topics, scope, how and block are slugs")
 		}
 	}
 	return nil

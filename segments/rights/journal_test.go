@@ -381,6 +381,12 @@ func FuzzParseLine(f *testing.F) {
 	}
 	f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	f.Add([]byte("2 " + sumOf([]byte("{}")) + " {}"))
+	all := full()
+	all.Node, all.Seq = "a", 8
+	if line, _, err = appendLine(nil, &all); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		r, sum, err := parseLine(line)
 		if err != nil {

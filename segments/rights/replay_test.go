@@ -407,11 +407,11 @@ func TestTenThousandRefusalsAreReplayedInNoTime(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		const many = 10_000
 		j := openJournal(t, t.TempDir(), "a", JournalOptions{})
-		group := make([]*waiting, many)
+		group := make([]Refusal, many)
 		for i := range group {
-			group[i] = &waiting{refusal: refusal(i + 1)}
+			group[i] = refusal(i + 1)
 		}
-		if err := j.locked(func() error { return j.write(group) }); err != nil {
+		if err := j.AppendMany(t.Context(), group); err != nil {
 			t.Fatal(err)
 		}
 		start, next := time.Now(), 1
