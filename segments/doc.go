@@ -13,6 +13,9 @@
 //   - Rules are bound SQL. Nothing an operator writes becomes part of a statement's text.
 //   - An import loses no row in silence: each one is created, updated, skipped or rejected, the
 //     last two with line number and reason. A resumed import goes on at the row where it stopped.
+//   - Whose time is over is told by one function for each purpose (the Due functions of [Contacts]). What
+//     is left of a contact that was de-identified has another identifier, is in no segment, and cannot
+//     be mailed.
 //   - What is wrong with an input is an *[Invalid], which names every field and its remedy.
 //
 // CSV is read after RFC 4180, with the mess that real files add to it (see [Importer]).

@@ -49,6 +49,9 @@ func (run *importRun) writeChunk(ctx context.Context, rows []importRow) error {
 }
 
 func (w *chunkWrite) do(ctx context.Context) error {
+	if err := w.stillWelcome(ctx); err != nil {
+		return err
+	}
 	var taken []*importRow
 	for i := range w.rows {
 		row := &w.rows[i]
@@ -92,6 +95,26 @@ func (w *chunkWrite) do(ctx context.Context) error {
 		err = errTwoRuns
 	}
 	return err
+}
+
+// stillWelcome refuses to go on once the source is recalled; on PostgreSQL the recall waits for the
+// chunk.
+func (w *chunkWrite) stillWelcome(ctx context.Context) error {
+	if w.Source == 0 || w.As != "" {
+		return nil
+	}
+	query := `SELECT recalled_at FROM sources WHERE id = ?`
+	if w.tx.Dialect() == schema.Postgres {
+		query += ` FOR SHARE`
+	}
+	var at schema.Time
+	if err := w.tx.Get(ctx, &at, query, w.Source); err != nil {
+		return err
+	}
+	if at != 0 {
+		return invalid("source", "was recalled in the meantime: nothing more may come from it")
+	}
+	return nil
 }
 
 func (w *chunkWrite) skip(row *importRow, field, reason string) {

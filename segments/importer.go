@@ -77,7 +77,7 @@ func (im *Importer) Run(ctx context.Context, imp id.Import, r io.Reader, o Optio
 	if o.Chunk <= 0 {
 		o.Chunk = defaultChunk
 	}
-	run := &importRun{Importer: im, Import: i, o: o, actor: "import " + imp.String()}
+	run := &importRun{Importer: im, Import: i, o: o, actor: importer(imp)}
 	run.parser, err = im.open(ctx, r, NewImport{Source: i.Source, As: i.As, Mapping: i.Mapping})
 	if err == nil {
 		err = run.do(ctx)

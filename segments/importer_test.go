@@ -388,26 +388,3 @@ func TestARestrictedContactIsLeftAsItIs(t *testing.T) {
 		}
 	})
 }
-
-func TestARecalledSourceGivesNothingMore(t *testing.T) {
-	worlds(t, func(t *testing.T, w *world) {
-		imp := w.imported(NewImport{Source: w.fairs.ID}, "email,country\na@firm.example,GB\n")
-		if imp.Mailable != 1 {
-			t.Fatalf("got %+v", imp)
-		}
-		src, n, err := w.sources.Recall(t.Context(), "fairs")
-		w.ok(err)
-		if n != 1 || src.RecalledAt == 0 {
-			t.Errorf("%d origins ended, %+v", n, src)
-		}
-		if c := w.byEmail("a@firm.example"); c.Sources[0].RecalledAt == 0 {
-			t.Errorf("got %+v", c.Sources)
-		}
-		if _, err := w.imports.Create(t.Context(), NewImport{Source: w.fairs.ID}); !strings.HasPrefix(fields(err)[0], "source: is recalled") {
-			t.Errorf("got %v", err)
-		}
-		if _, n, err := w.sources.Recall(t.Context(), "fairs"); err != nil || n != 0 {
-			t.Errorf("the second recall: %d, %v", n, err)
-		}
-	})
-}

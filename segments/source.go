@@ -38,14 +38,15 @@ type Warranty struct {
 
 // Sources stores the data sources.
 type Sources struct {
-	db  *schema.DB
-	cat *consent.Catalogue
-	now func() time.Time
+	db     *schema.DB
+	ledger *consent.Ledger
+	cat    *consent.Catalogue
+	now    func() time.Time
 }
 
 // NewSources returns the store; now is the clock for created_at and recalls.
-func NewSources(db *schema.DB, cat *consent.Catalogue, now func() time.Time) *Sources {
-	return &Sources{db, cat, now}
+func NewSources(db *schema.DB, ledger *consent.Ledger, cat *consent.Catalogue, now func() time.Time) *Sources {
+	return &Sources{db, ledger, cat, now}
 }
 
 // Create stores a new source; slug, name, privacy_url and lawful_basis are required. The error is
@@ -95,39 +96,6 @@ func (s *Sources) List(ctx context.Context) ([]Source, error) {
 		all[i] = r.source()
 	}
 	return all, nil
-}
-
-// Recall ends a source and every origin it gave, for good: from the next message on none of its
-// contacts is mailed as its contact. Other origins of the same people stand. It answers how many
-// origins ended now; a second recall changes nothing.
-func (s *Sources) Recall(ctx context.Context, slug string) (Source, int64, error) {
-	var src Source
-	var ended int64
-	err := s.db.Tx(ctx, func(tx *schema.Tx) (err error) {
-		if src, err = getSource(ctx, tx, `slug = ?`, slug); err != nil {
-			return err
-		}
-		at := schema.At(s.now())
-		if src.RecalledAt == 0 {
-			src.RecalledAt = at
-			// The source's own mark is what the gate reads first: it ends all origins in one short statement.
-			if _, err := tx.Exec(ctx, `UPDATE sources SET recalled_at = ? WHERE id = ?`, at, src.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for err == nil {
-		var n int64
-		n, err = s.db.Exec(ctx, `UPDATE contact_sources SET recalled_at = ? WHERE source = ? AND contact IN (
-			SELECT contact FROM contact_sources WHERE source = ? AND recalled_at = 0 LIMIT 1000) AND recalled_at = 0`,
-			src.RecalledAt, src.ID, src.ID)
-		ended += n
-		if n == 0 {
-			break
-		}
-	}
-	return src, ended, boundary("recall source", err)
 }
 
 const sourceColumns = `id, slug, name, privacy_url, transparency_url, lawful_basis, permitted_uses, licensed_until,

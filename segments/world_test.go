@@ -48,7 +48,7 @@ func newWorld(t testing.TB, db *schema.DB) *world {
 	w.ledger = consent.NewLedger(db, consent.LedgerOptions{HashKey: []byte(strings.Repeat("k", 32)), Now: clock})
 	w.gate = consent.NewGate(db, w.cat, consent.GateOptions{Now: clock})
 	w.companies = NewCompanies(db, clock)
-	w.sources = NewSources(db, w.cat, clock)
+	w.sources = NewSources(db, w.ledger, w.cat, clock)
 	w.contacts = NewContacts(db, w.ledger, w.cat, clock)
 	w.imports = NewImports(db, clock)
 	w.segments = NewSegments(db, w.gate, w.cat, clock)
