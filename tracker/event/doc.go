@@ -18,7 +18,7 @@
 //     change in one transaction. A burst that is found late moves its earlier hits from one verdict
 //     to the other in all of them.
 //   - No address and no user agent of a client can be stored: Hit has no field for them.
-//   - The counts outlive the events: DeleteContact and Prune remove events and leave the counts.
+//   - The counts outlive the events: DeleteContact and Remove remove events and leave the counts.
 //
 // Timing verdicts follow design §7: a hit less than two seconds after its message was sent, or hits
 // on three links of one message (or on all of them) within two seconds, are a machine's.

@@ -35,32 +35,3 @@ func DeleteContact(ctx context.Context, tx *schema.Tx, who id.Contact) error {
 	}
 	return nil
 }
-
-// Prune removes the events, and the regions of contacts, that are older than before, in short
-// transactions, and returns how many events went. Counts and firsts stay.
-func Prune(ctx context.Context, db *schema.DB, before schema.Time) (int64, error) {
-	const chunk = 1000
-	var removed int64
-	for {
-		var ids []id.Event
-		if err := db.Select(ctx, &ids, `SELECT id FROM events WHERE at < ? ORDER BY id LIMIT ?`, before, chunk); err != nil {
-			return removed, fmt.Errorf("event: prune: %w", err)
-		}
-		if len(ids) == 0 {
-			break
-		}
-		args := make([]any, len(ids))
-		for i, e := range ids {
-			args[i] = e
-		}
-		n, err := db.Exec(ctx, `DELETE FROM events WHERE id IN (`+schema.List(len(ids))+`)`, args...)
-		if err != nil {
-			return removed, fmt.Errorf("event: prune: %w", err)
-		}
-		removed += n
-	}
-	if _, err := db.Exec(ctx, `DELETE FROM contact_regions WHERE at < ?`, before); err != nil {
-		return removed, fmt.Errorf("event: prune regions: %w", err)
-	}
-	return removed, nil
-}

@@ -144,7 +144,7 @@ func OpenSpool(dir string, o Options) (*Spool, error) {
 // open reads the node's name and finds the end of what is kept.
 func (s *Spool) open() error {
 	var err error
-	if s.node, err = nodeName(s.dir); err != nil {
+	if s.node, err = NodeName(s.dir); err != nil {
 		return fmt.Errorf("event: name of the node: %w", err)
 	}
 	if s.segs, err = listSegments(s.dir); err != nil {
@@ -207,8 +207,9 @@ func (s *Spool) open() error {
 	return nil
 }
 
-// nodeName reads the node's name, which it makes up the first time.
-func nodeName(dir string) (string, error) {
+// NodeName reads the node's name from the directory of its spool, and makes it up the first time.
+// Processes that start at once agree on one.
+func NodeName(dir string) (string, error) {
 	path := filepath.Join(dir, nodeFile)
 	b, err := os.ReadFile(path)
 	if err == nil {
@@ -237,7 +238,9 @@ func nodeName(dir string) (string, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return NodeName(dir)
+	} else if err != nil {
 		return "", err
 	}
 	return name, syncDir(dir)

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"beckon/schema"
+	"beckon/schema/id"
 	"beckon/schema/servertest"
 )
 
@@ -80,6 +82,40 @@ func TestErasureRemovesTheEventsAndLeavesTheCounts(t *testing.T) {
 	})
 }
 
+// sweep removes what is older than kept, and sees that there were n such rows.
+func sweep(t *testing.T, db *schema.DB, kept schema.Time,
+	aged func(context.Context, schema.Querier, schema.Time, int64, int) ([]struct {
+		ID      int64
+		Contact id.Contact
+		Company id.Company
+	}, error), remove func(context.Context, *schema.Tx, []int64) (bool, error), n int) {
+	t.Helper()
+	rows, err := aged(t.Context(), db, kept, 0, 10)
+	if err != nil || len(rows) != n {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	var ids []int64
+	for _, r := range rows {
+		if r.Contact == 0 {
+			t.Errorf("row %d tells of nobody", r.ID)
+		}
+		ids = append(ids, r.ID)
+	}
+	err = db.Tx(t.Context(), func(tx *schema.Tx) error {
+		more, err := remove(t.Context(), tx, ids)
+		if more {
+			t.Error("more is left")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := aged(t.Context(), db, kept, 0, 10); err != nil || len(rows) != 0 {
+		t.Errorf("left: %+v, %v", rows, err)
+	}
+}
+
 func TestRetentionRemovesOldEventsAndLeavesTheCounts(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		seed(t, db, 2, 4)
@@ -87,9 +123,8 @@ func TestRetentionRemovesOldEventsAndLeavesTheCounts(t *testing.T) {
 		r.hits(click1(1001, 1, 0), click1(1002, 1, time.Hour))
 		before := totals(t, db)
 		kept := day.Add(30 * time.Minute)
-		if n, err := Prune(t.Context(), db, kept); err != nil || n != 1 {
-			t.Fatalf("%d events, %v", n, err)
-		}
+		sweep(t, db, kept, Aged, Remove, 1)
+		sweep(t, db, kept, AgedRegions, RemoveRegions, 1)
 		if err := Verify(t.Context(), db, kept); err != nil {
 			t.Error(err)
 		}
