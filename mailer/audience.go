@@ -12,15 +12,18 @@ import (
 	"beckon/segments/consent"
 )
 
-// part is one segment or source of an audience.
+// part is one segment or source of an audience, or who asked for an item.
 type part struct {
 	segment id.Segment
 	source  segments.Source
+	item    string
+	company id.Company // that the item was asked of
 }
 
 // parts resolves an audience. Segments come first: where somebody is in both, the consent they gave
 // is the better ground, and the only one on which they may be identified.
-func (m *Mailer) parts(ctx context.Context, a Audience) (grounds, except []part, err error) {
+func (m *Mailer) parts(ctx context.Context, r row) (grounds, except []part, err error) {
+	a := r.campaign().Audience
 	list := a.Any
 	if len(list) == 0 {
 		list = []Audience{a}
@@ -28,10 +31,11 @@ func (m *Mailer) parts(ctx context.Context, a Audience) (grounds, except []part,
 	var sources []part
 	for _, one := range list {
 		p, err := m.part(ctx, one)
+		p.company = r.CompanyID
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case p.segment != 0:
+		case p.source.ID == 0:
 			grounds = append(grounds, p)
 		default:
 			sources = append(sources, p)
@@ -48,22 +52,22 @@ func (m *Mailer) parts(ctx context.Context, a Audience) (grounds, except []part,
 }
 
 func (m *Mailer) part(ctx context.Context, a Audience) (part, error) {
-	if a.Segment != 0 {
-		return part{segment: a.Segment}, nil
+	if a.Source == "" {
+		return part{segment: a.Segment, item: a.Item}, nil
 	}
 	s, err := m.o.Sources.BySlug(ctx, a.Source)
 	return part{source: s}, err
 }
 
 func (p part) audience() consent.Audience {
-	if p.segment != 0 {
-		return consent.SegmentAudience()
+	if p.source.ID != 0 {
+		return consent.SourceAudience(p.source.ID)
 	}
-	return consent.SourceAudience(p.source.ID)
+	return consent.SegmentAudience()
 }
 
 func (r row) use(a consent.Audience) consent.Use {
-	return consent.Use{Company: r.CompanyID, Channel: consent.Email, Type: r.Type, Purpose: consent.Mail, Audience: a}
+	return consent.Use{Company: r.CompanyID, Channel: consent.Email, Type: r.Type, Item: r.campaign().Audience.Item, Purpose: consent.Mail, Audience: a}
 }
 
 // member is who is in the part, as a boolean over the contact c. whole says that the statement looks
@@ -72,6 +76,9 @@ func (m *Mailer) member(ctx context.Context, p part, whole bool) (consent.Fragme
 	if p.segment != 0 {
 		f, _, _, err := m.o.Segments.Fragment(ctx, p.segment)
 		return f, err
+	}
+	if p.item != "" {
+		return m.o.Gate.Wants("c.id", p.company, consent.Email, p.item), nil
 	}
 	if whole {
 		return consent.Fragment{SQL: `c.id IN (SELECT list.contact FROM contact_sources list WHERE list.source = ?)`, Args: []any{p.source.ID}}, nil
@@ -82,7 +89,7 @@ func (m *Mailer) member(ctx context.Context, p part, whole bool) (consent.Fragme
 // spec is what the queue needs to build the audience of a campaign.
 func (m *Mailer) spec(ctx context.Context, r row) (queue.BuildSpec, error) {
 	spec := queue.BuildSpec{Campaign: r.ID}
-	grounds, except, err := m.parts(ctx, r.campaign().Audience)
+	grounds, except, err := m.parts(ctx, r)
 	if err != nil {
 		return spec, err
 	}

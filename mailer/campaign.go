@@ -9,10 +9,11 @@ import (
 )
 
 // Audience says who is to receive a campaign: one segment, one source's list, or any of several
-// with some left out.
+// with some left out; or everybody who asked for one thing and has not got it yet.
 type Audience struct {
 	Segment id.Segment `json:"segment,omitzero"`
 	Source  string     `json:"source,omitempty"` // slug
+	Item    string     `json:"item,omitempty"`   // slug of what was asked for: who is sent the campaign has got it
 	Any     []Audience `json:"any,omitempty"`
 	Except  []Audience `json:"except,omitempty"`
 }

@@ -65,7 +65,7 @@ func (m *Mailer) judge(ctx context.Context, r row) (Check, *compose.Template, er
 	if problem := fromProblem(r.Sender, company); problem != "" {
 		f.add("from", "%s", problem)
 	}
-	grounds, except, err := m.parts(ctx, r.campaign().Audience)
+	grounds, except, err := m.parts(ctx, r)
 	switch {
 	case errors.Is(err, segments.ErrNotFound):
 		f.add("audience", "names a segment or source that no longer exists")
@@ -76,7 +76,7 @@ func (m *Mailer) judge(ctx context.Context, r row) (Check, *compose.Template, er
 			return check, nil, err
 		}
 		for _, p := range grounds {
-			if p.segment == 0 {
+			if p.source.ID != 0 {
 				f.source(p.source, schema.At(m.o.Now()))
 			}
 		}

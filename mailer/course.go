@@ -34,7 +34,7 @@ func (m *Mailer) Launch(ctx context.Context, c id.Campaign) (Campaign, error) {
 	}
 	err = m.o.DB.Tx(ctx, func(tx *schema.Tx) error {
 		now := schema.At(m.o.Now())
-		n, err := tx.Exec(ctx, `UPDATE campaigns SET status = ?, launched_at = ?, left_out = ? WHERE id = ? AND status = 'draft'`, m.onTheWay(r), now, string(leftOut), c)
+		n, err := tx.Exec(ctx, `UPDATE campaigns SET status = ?, status_note = '', launched_at = ?, left_out = ? WHERE id = ? AND status = 'draft'`, m.onTheWay(r), now, string(leftOut), c)
 		if err != nil {
 			return err
 		}

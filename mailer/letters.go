@@ -23,6 +23,7 @@ type letters struct {
 	template *compose.Template
 	sign     queue.Signer
 	from     string // address
+	item     string // what is sent, to who asked for it; empty: no one-off
 }
 
 func (m *Mailer) newLetters(ctx context.Context, c id.Campaign) (*letters, error) {
@@ -34,7 +35,7 @@ func (m *Mailer) newLetters(ctx context.Context, c id.Campaign) (*letters, error
 	if err != nil {
 		return nil, err
 	}
-	l := &letters{m: m, row: r, company: company}
+	l := &letters{m: m, row: r, company: company, item: r.campaign().Audience.Item}
 	return l, l.prepare(false)
 }
 

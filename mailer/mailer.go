@@ -2,6 +2,7 @@ package mailer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ func New(o Options) *Mailer {
 	}
 	m := &Mailer{o: o, wake: make(chan struct{}, 1), letters: map[id.Campaign]*letters{}}
 	s := o.Sender
-	s.Now, s.Log, s.Bouncer = o.Now, o.Log, bouncer{o.Ledger}
+	s.Now, s.Log, s.Bouncer, s.Sent = o.Now, o.Log, bouncer{o.Ledger}, m.served
 	m.sender = queue.NewSender(o.DB, m, o.Relays, s)
 	return m
 }
@@ -102,4 +103,28 @@ func (b bouncer) Bounced(ctx context.Context, tx *schema.Tx, who id.Contact) err
 		return err
 	}
 	return b.ledger.Suppress(ctx, tx, emails[0], consent.BlockBounced)
+}
+
+// served ends one-off requests that a campaign was sent for.
+func (m *Mailer) served(ctx context.Context, tx *schema.Tx, c id.Campaign, to []id.Contact) error {
+	m.mu.Lock()
+	l := m.letters[c]
+	m.mu.Unlock()
+	if l == nil { // no longer being sent
+		r, err := read(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		l = &letters{row: r, item: r.campaign().Audience.Item}
+	}
+	if l.item == "" {
+		return nil
+	}
+	for _, who := range to {
+		err := m.o.Ledger.Served(ctx, tx, who, l.row.CompanyID, consent.Email, l.item, c.String())
+		if err != nil && !errors.Is(err, consent.ErrNoEntry) { // erased meanwhile
+			return err
+		}
+	}
+	return nil
 }

@@ -93,9 +93,9 @@ func (m *Mailer) sample(ctx context.Context, c id.Campaign) (*letters, error) {
 func (l *letters) example(ctx context.Context, address string) compose.Recipient {
 	p := &person{Email: address, Name: "Alex Sample", Company: "Sample Ltd", Country: "GB", JobTitle: "Head of Samples", OptedIn: true}
 	var from []source
-	if parts, _, err := l.m.parts(ctx, l.row.campaign().Audience); err == nil {
+	if parts, _, err := l.m.parts(ctx, l.row); err == nil {
 		for _, part := range parts {
-			if part.segment == 0 {
+			if part.source.ID != 0 {
 				s := part.source
 				from, p.OptedIn = append(from, source{s.ID, s.Name, s.PrivacyURL, s.TransparencyURL}), false
 			}

@@ -157,20 +157,20 @@ func (m *Mailer) types() []string {
 // checkAudience checks an audience; the parts of any and except are single segments and sources.
 func (m *Mailer) checkAudience(ctx context.Context, f *faults, field string, a Audience, company id.Company, top bool) error {
 	kinds := 0
-	for _, given := range []bool{a.Segment != 0, a.Source != "", len(a.Any) > 0} {
+	for _, given := range []bool{a.Segment != 0, a.Source != "", a.Item != "", len(a.Any) > 0} {
 		if given {
 			kinds++
 		}
 	}
 	switch {
-	case !top && (len(a.Any) > 0 || len(a.Except) > 0):
+	case !top && (len(a.Any) > 0 || len(a.Except) > 0 || a.Item != ""):
 		f.add(field, "must be {\"segment\": …} or {\"source\": …}")
 		return nil
 	case kinds == 0:
-		f.add(field, "is missing: give {\"segment\": …}, {\"source\": …} or {\"any\": […], \"except\": […]}")
+		f.add(field, "is missing: give {\"segment\": …}, {\"source\": …}, {\"item\": …} or {\"any\": […], \"except\": […]}")
 		return nil
 	case kinds > 1:
-		f.add(field, "must be one of segment, source and any")
+		f.add(field, "must be one of segment, source, item and any")
 		return nil
 	case len(a.Any)+len(a.Except) > 50:
 		f.add(field, "has more than 50 parts: make a segment of them")
@@ -188,6 +188,10 @@ func (m *Mailer) checkAudience(ctx context.Context, f *faults, field string, a A
 			f.add(field+".segment", "belongs to another company: consent is given to one company, so make a segment of this one")
 		case channel != consent.Email:
 			f.add(field+".segment", "is of the channel %s: a campaign needs one of the channel email", channel)
+		}
+	case a.Item != "":
+		if !consent.IsItem(a.Item) {
+			f.add(field+".item", "must be a slug of a-z, 0-9 and -, as it was asked for")
 		}
 	case a.Source != "":
 		if _, err := m.o.Sources.BySlug(ctx, a.Source); errors.Is(err, segments.ErrNotFound) {

@@ -70,7 +70,7 @@ func newWorld(t testing.TB, db *schema.DB) *world {
 	w.ledger = consent.NewLedger(db, consent.LedgerOptions{HashKey: []byte("a hash key that is used in tests"), Now: w.now})
 	w.gate = consent.NewGate(db, w.cat, consent.GateOptions{Now: w.now})
 	w.companies = segments.NewCompanies(db, w.now)
-	w.sources = segments.NewSources(db, w.cat, w.now)
+	w.sources = segments.NewSources(db, w.ledger, w.cat, w.now)
 	w.contacts = segments.NewContacts(db, w.ledger, w.cat, w.now)
 	w.segments = segments.NewSegments(db, w.gate, w.cat, w.now)
 	w.keys, err = token.ParseKeys("1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")

@@ -89,6 +89,17 @@ func isWeb(s string) bool {
 	return false
 }
 
+// CheckTarget says what stands in the way of a tracked link that leads to url, or nothing.
+func CheckTarget(url string) string {
+	switch {
+	case !isWeb(url):
+		return "must be an http or https URL"
+	case strings.Contains(url, "{{") || strings.Contains(url, "{%"):
+		return "must be the same for everybody: it cannot hold a template"
+	}
+	return checkTarget(url)
+}
+
 func checkTarget(url string) string {
 	if len(url) > token.MaxURL {
 		return fmt.Sprintf("the link has %d bytes, more than the %d that a tracked link can have: shorten it, or add data-track=\"no\"", len(url), token.MaxURL)

@@ -33,6 +33,9 @@ type BuildSpec struct {
 // on where it stopped, and nodes that build the same campaign share the work. It returns nil when
 // all contacts were looked at or the campaign is no longer being sent; it does not set campaigns.built.
 // spec is called for each chunk, since the gate's answer holds the time.
+//
+// The messages of a campaign that was under way when an older database was put back are unknown from
+// the start: the database that was lost may have built and sent them.
 func Build(ctx context.Context, db *schema.DB, spec func() (BuildSpec, error)) error {
 	// SQLite has one writer, whom nobody should wait for long; on PostgreSQL a statement costs more
 	// than the contacts it looks at.
@@ -77,11 +80,12 @@ func buildChunk(ctx context.Context, db *schema.DB, s BuildSpec, chunk int) (don
 			}
 		}
 		var at struct {
-			Status string     `db:"status"`
-			Built  bool       `db:"built"`
-			After  id.Contact `db:"build_after"`
+			Status   string      `db:"status"`
+			Built    bool        `db:"built"`
+			After    id.Contact  `db:"build_after"`
+			Restored schema.Time `db:"restored_at"`
 		}
-		if err := tx.Get(ctx, &at, `SELECT status, built, build_after FROM campaigns WHERE id = ?`+lock, s.Campaign); err != nil {
+		if err := tx.Get(ctx, &at, `SELECT status, built, build_after, restored_at FROM campaigns WHERE id = ?`+lock, s.Campaign); err != nil {
 			return err
 		}
 		if done = at.Built || at.Status != "sending"; done {
@@ -94,7 +98,11 @@ func buildChunk(ctx context.Context, db *schema.DB, s BuildSpec, chunk int) (don
 		if done = !upTo.Valid; done {
 			return nil
 		}
-		statement, args, err := insert(s, at.After, id.Contact(upTo.Int64))
+		status, reason := Queued, ""
+		if at.Restored > 0 {
+			status, reason = Unknown, ReasonRestored
+		}
+		statement, args, err := insert(s, at.After, id.Contact(upTo.Int64), status, reason)
 		if err != nil {
 			return err
 		}
@@ -107,13 +115,13 @@ func buildChunk(ctx context.Context, db *schema.DB, s BuildSpec, chunk int) (don
 	return done, err
 }
 
-func insert(s BuildSpec, after, upTo id.Contact) (string, []any, error) {
+func insert(s BuildSpec, after, upTo id.Contact, status Status, reason string) (string, []any, error) {
 	if len(s.Parts) == 0 {
 		return "", nil, errors.New("an audience of no parts")
 	}
 	var b strings.Builder
-	args := []any{s.Campaign}
-	b.WriteString(`INSERT INTO messages (campaign, contact, via, status) SELECT CAST(? AS BIGINT), t.contact, t.via, 'queued' FROM (SELECT c.id AS contact, CASE`)
+	args := []any{s.Campaign, status, reason}
+	b.WriteString(`INSERT INTO messages (campaign, contact, via, status, reason) SELECT CAST(? AS BIGINT), t.contact, t.via, CAST(? AS TEXT), CAST(? AS TEXT) FROM (SELECT c.id AS contact, CASE`)
 	for _, p := range s.Parts {
 		fmt.Fprintf(&b, ` WHEN (%s) AND (%s) THEN CAST(? AS BIGINT)`, p.Member.SQL, p.Allowed.SQL)
 		args = append(append(append(args, p.Member.Args...), p.Allowed.Args...), p.Via)

@@ -32,6 +32,7 @@ const (
 	ReasonDied      = "sender-died"            // unknown: the process that sent it is gone
 	ReasonNoAnswer  = "no-answer"              // unknown: no answer to the end of the message
 	ReasonLeft      = "left"                   // unknown: the marketer decided not to send again
+	ReasonRestored  = "restored"               // unknown: an older database was put back, and the newer one may have sent it
 	ReasonTemplate  = "cannot-be-composed"     // failed
 	ReasonSMTPUTF8  = "address-needs-smtputf8" // failed: the relay does not offer it
 	ReasonRefused   = "refused"                // failed: a final 5xx
@@ -129,8 +130,11 @@ type Options struct {
 	Ready func() error
 
 	Bouncer Bouncer
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Sent is told who was sent a campaign, in the transaction that writes it down; nil: nobody is. It
+	// must be idempotent, and quick for campaigns that it has nothing to do for.
+	Sent func(ctx context.Context, tx *schema.Tx, c id.Campaign, to []id.Contact) error
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 func (o Options) withDefaults() Options {

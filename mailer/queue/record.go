@@ -156,7 +156,21 @@ func (s *Sender) record(ctx context.Context, tx *schema.Tx, outs []*outcome) err
 	_, err := tx.Exec(ctx, `WITH v (message, at, code) AS (VALUES `+rows+`)
 		UPDATE messages SET status = 'sent', reason = '', sent_at = v.at, smtp_code = v.code, smtp_reply = '', lease = '', lease_end = 0, next_at = 0
 		FROM v WHERE messages.id = v.message AND messages.lease = ? AND messages.status IN ('sending', 'unknown')`, append(sent, s.owner)...)
-	return err
+	if err != nil || s.opt.Sent == nil {
+		return err
+	}
+	to := map[id.Campaign][]id.Contact{}
+	for _, o := range outs {
+		if o.status == Sent {
+			to[o.Campaign] = append(to[o.Campaign], o.Contact)
+		}
+	}
+	for c, contacts := range to {
+		if err := s.opt.Sent(ctx, tx, c, contacts); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Sender) recordOther(ctx context.Context, tx *schema.Tx, o *outcome) error {
