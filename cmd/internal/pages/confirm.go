@@ -55,7 +55,15 @@ func (p *Pages) showConfirm(ctx context.Context, v *visit) error {
 		}
 	}
 	b := confirmBody{Notice: v.wording(notice, "confirm.notice")}
+	item := line{Label: v.T("confirm.item"), Note: v.T("confirm.item.note")}
+	if w.item != "" {
+		item.Text = titled(w.item)
+	}
+	if len(w.Types) == 0 && w.item != "" && !w.tracking {
+		tracking = "" // nobody asked
+	}
 	for _, l := range []line{
+		item,
 		{Label: v.T("confirm.company"), Text: v.Company.Name},
 		{Label: v.T("confirm.address"), Text: masked(who.Email)},
 		{Label: v.T("confirm.types"), Items: v.names(consent.KindType, w.Types)},
@@ -134,7 +142,7 @@ func (v *visit) requested(ctx context.Context, q schema.Querier) (requested, err
 		return w, err
 	}
 	v.of(company)
-	v.again = v.pages.again(company, v.Lang.Tag)
+	v.again = v.pages.again(company, w.item, v.Lang.Tag)
 	switch {
 	case w.done:
 		return w, used

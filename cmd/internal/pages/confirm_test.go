@@ -18,7 +18,7 @@ type deaf struct{}
 
 func (deaf) Confirm(context.Context, Confirmation) error { return errors.New("no relay") }
 
-func TestALinkConfirmsOnceAndInTime(t *testing.T) {
+func TestL9ALinkConfirmsOnceAndInTime(t *testing.T) {
 	each(t, func(w *world) {
 		w.status(w.post(form, filled("grace@example.org")), 200)
 		late := w.confirmLink()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 	"beckon/schema/servertest"
 	"beckon/segments"
 	"beckon/segments/consent"
+	"beckon/segments/rights"
 	"beckon/tracker/token"
 )
 
@@ -46,6 +48,8 @@ type world struct {
 	mails    *outbox
 	messages messages
 	records  Recorded
+	inbox    *rights.Requests
+	gate     *consent.Gate
 }
 
 type clock struct {
@@ -98,6 +102,20 @@ func (w *world) HoldIn(ctx context.Context, tx *schema.Tx, address string) (id.C
 	return c.ID, err
 }
 
+// Export is what the desk finds of a contact, beside what it holds itself.
+func (w *world) Export(ctx context.Context, q schema.Querier, who id.Contact) ([]rights.Part, error) {
+	c, err := w.contacts.GetIn(ctx, q, who)
+	if errors.Is(err, segments.ErrNotFound) {
+		return nil, rights.ErrNoContact
+	}
+	return []rights.Part{{Name: "You", Purpose: "writing to you", Basis: rights.Basis(rights.Consent), Columns: []string{"Address", "Name"}, Rows: [][]any{{c.Email, c.Name}}}}, err
+}
+
+func (w *world) Erase(ctx context.Context, tx *schema.Tx, who id.Contact, _ rights.Reason) ([]rights.Kept, error) {
+	return []rights.Kept{{What: "A keyed hash of the address", Why: "so that it stays out", Until: schema.At(start.AddDate(1, 0, 0))}},
+		w.contacts.EraseIn(ctx, tx, who, consent.BlockErased)
+}
+
 const noticeText = "I agree that Acme Ltd sends me what I ticked above.\nI can take this back at any time, with one click in every mail."
 
 // each runs the test in a fresh world on both databases.
@@ -121,7 +139,7 @@ func newWorld(t *testing.T, db *schema.DB, change func(*Options)) *world {
 	w.ledger = consent.NewLedger(db, consent.LedgerOptions{HashKey: []byte("a hash key for tests alone"), Now: w.clock.now})
 	notices := consent.NewNotices(db, w.clock.now)
 	companies := segments.NewCompanies(db, w.clock.now)
-	sources := segments.NewSources(db, cat, w.clock.now)
+	sources := segments.NewSources(db, w.ledger, cat, w.clock.now)
 	w.contacts = segments.NewContacts(db, w.ledger, cat, w.clock.now)
 	w.acme, err = companies.Create(ctx, segments.Company{Slug: "acme", Name: "Acme Ltd", FromDomain: "acme.example", ReplyTo: "hello@acme.example",
 		PrivacyEmail: "privacy@acme.example", PostalAddress: "1 Long Lane\nLondon EC1A 9HF\nUnited Kingdom", Phone: "+44 20 7946 0000",
@@ -135,7 +153,10 @@ func newWorld(t *testing.T, db *schema.DB, change func(*Options)) *world {
 	w.must(err)
 	_, err = notices.Add(ctx, consent.Notice{Version: "acme-form-1", Language: "en", Text: noticeText})
 	w.must(err)
-	o := Options{URL: "https://mail.example.org", DB: db, Keys: w.keys, Catalogue: cat, Notices: notices, Ledger: w.ledger, Companies: companies,
+	audit := rights.NewAudit(db, w.clock.now)
+	w.inbox = rights.NewRequests(db, audit, w.clock.now)
+	w.gate = consent.NewGate(db, cat, consent.GateOptions{Now: w.clock.now})
+	o := Options{Desk: rights.NewDesk(db, []rights.Subject{w}, audit, w.clock.now), Audit: audit, Inbox: w.inbox, URL: "https://mail.example.org", DB: db, Keys: w.keys, Catalogue: cat, Notices: notices, Ledger: w.ledger, Companies: companies,
 		Sources: sources, Contacts: w.contacts, Addresses: w, Messages: w.messages, Records: w, Mailer: w.mails, Now: w.clock.now}
 	if change != nil {
 		change(&o)
@@ -214,6 +235,14 @@ func (w *world) blocks(who id.Contact) consent.Block {
 	return b
 }
 
+// may tells whether Acme may mail the contact as part of a segment now.
+func (w *world) may(who id.Contact, typ string) bool {
+	w.t.Helper()
+	d, err := w.gate.Ask(w.t.Context(), who, consent.Use{Company: w.acme.ID, Channel: consent.Email, Type: typ, Purpose: consent.Mail, Audience: consent.SegmentAudience()})
+	w.must(err)
+	return d.Allowed
+}
+
 type answer struct {
 	*http.Response
 	body string
@@ -221,11 +250,19 @@ type answer struct {
 
 func (w *world) do(method, target, kind string, body io.Reader) answer {
 	w.t.Helper()
-	r := httptest.NewRequestWithContext(w.t.Context(), method, target, body)
-	r.RemoteAddr = "192.0.2.77:4711"
+	h := http.Header{}
 	if kind != "" {
-		r.Header.Set("Content-Type", kind)
+		h.Set("Content-Type", kind)
 	}
+	return w.ask(method, target, "192.0.2.77", h, body)
+}
+
+// ask sends a request with headers of its own, from an address.
+func (w *world) ask(method, target, from string, h http.Header, body io.Reader) answer {
+	w.t.Helper()
+	r := httptest.NewRequestWithContext(w.t.Context(), method, target, body)
+	r.RemoteAddr = net.JoinHostPort(from, "4711")
+	maps.Copy(r.Header, h)
 	rec := httptest.NewRecorder()
 	w.echo.ServeHTTP(rec, r)
 	res := rec.Result()
@@ -334,4 +371,25 @@ func spell(values []any) string {
 		fmt.Fprintf(&b, "%v|", v)
 	}
 	return b.String()
+}
+
+func (everyone) Covers(context.Context, schema.Querier, id.Contact) (bool, error) { return true, nil }
+
+func (w *world) restrict(ctx context.Context, tx *schema.Tx, who id.Contact, actor string) error {
+	_, err := w.ledger.Record(ctx, tx, consent.Entry{Contact: who, Action: consent.Restrict, How: consent.ByPage, Actor: actor})
+	return err
+}
+
+// echoed is the status of a request that may find no page of ours at all.
+func (w *world) echoed(method, target string, form url.Values) int {
+	r := httptest.NewRequestWithContext(w.t.Context(), method, target, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", echo.MIMEApplicationForm)
+	rec := httptest.NewRecorder()
+	w.echo.ServeHTTP(rec, r)
+	return rec.Code
+}
+
+// preferencesOf is the token of a mail's preferences link.
+func (w *world) preferencesOf(ref id.Message) token.Token {
+	return token.Token{Kind: token.Preferences, Campaign: 7, Message: ref}
 }

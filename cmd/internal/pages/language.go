@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/collate"
 	xlanguage "golang.org/x/text/language"
 	"golang.org/x/text/language/display"
+	"golang.org/x/text/message"
 )
 
 //go:embed languages/*.json
@@ -25,6 +26,7 @@ type language struct {
 	Tag       string
 	Name      string
 	texts     map[string]string
+	numbers   *message.Printer
 	months    []string
 	countries []country
 }
@@ -55,7 +57,7 @@ func loadLanguages() (*languages, error) {
 			return nil, fmt.Errorf("pages: language %s has %d months", tag, len(l.months))
 		}
 		t := xlanguage.MustParse(tag)
-		l.countries = countriesIn(t)
+		l.countries, l.numbers = countriesIn(t), message.NewPrinter(t)
 		ls.all = append(ls.all, l)
 		known = append(known, t)
 	}
@@ -90,7 +92,12 @@ func (l *language) T(key string, args ...any) string {
 	}
 	pairs := make([]string, len(args))
 	for i, a := range args {
-		pairs[i] = fmt.Sprint(a)
+		switch a := a.(type) {
+		case int:
+			pairs[i] = l.numbers.Sprint(a)
+		default:
+			pairs[i] = fmt.Sprint(a)
+		}
 		if i%2 == 0 {
 			pairs[i] = "{" + pairs[i] + "}"
 		}
@@ -104,7 +111,7 @@ func (l *language) N(key string, n int, args ...any) string {
 	if n == 1 || n == 0 && l.Tag == "fr" {
 		form = ".one"
 	}
-	return l.T(key+form, append([]any{"n", strconv.Itoa(n)}, args...)...)
+	return l.T(key+form, append([]any{"n", n}, args...)...)
 }
 
 // has tells whether the file has a text of its own for the key.
@@ -116,7 +123,7 @@ func (l *language) has(key string) bool {
 // date is the day of t as a person writes it.
 func (l *language) date(t time.Time) string {
 	t = t.UTC()
-	return l.T("date", "day", t.Day(), "month", l.months[t.Month()-1], "year", t.Year())
+	return l.T("date", "day", t.Day(), "month", l.months[t.Month()-1], "year", strconv.Itoa(t.Year()))
 }
 
 // list joins words: "a, b and c".

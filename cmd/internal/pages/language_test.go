@@ -69,13 +69,14 @@ func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
 
 var (
 	keyUse  = regexp.MustCompile(`\b[TN]\(?\s*"([a-z][\w.]*)"`)
-	keyText = regexp.MustCompile(`"([a-z]+(?:[._][a-z_]+)*)"`)
+	keyText = regexp.MustCompile(`"(\.?[a-z]+(?:[._][a-z_]+)*)"`)
+	keyHead = regexp.MustCompile(`"([a-z]+\.)"`) // to which the code adds the rest
 )
 
 // Every key that the code and the templates ask for exists, and every text is asked for by somebody.
 func TestEveryKeyExists(t *testing.T) {
 	english := load(t).all[0]
-	asked, words := map[string]string{}, map[string]bool{}
+	asked, words, heads := map[string]string{}, map[string]bool{}, map[string]bool{}
 	var files []string
 	for _, pattern := range []string{"*.go", "templates/*"} {
 		found, err := filepath.Glob(pattern)
@@ -98,6 +99,9 @@ func TestEveryKeyExists(t *testing.T) {
 		for _, m := range keyText.FindAllStringSubmatch(string(b), -1) {
 			words[m[1]] = true
 		}
+		for _, m := range keyHead.FindAllStringSubmatch(string(b), -1) {
+			heads[m[1]] = true
+		}
 	}
 	for key, file := range asked {
 		prefix := slices.ContainsFunc(slices.Collect(maps.Keys(english.texts)), func(k string) bool {
@@ -109,12 +113,56 @@ func TestEveryKeyExists(t *testing.T) {
 	}
 	for key := range english.texts {
 		stem := key
-		for _, suffix := range []string{".one", ".other", ".text", ".title"} {
+		for _, suffix := range []string{".one", ".other", ".none", ".text", ".title"} {
 			stem = strings.TrimSuffix(stem, suffix)
 		}
-		family := slices.ContainsFunc([]string{"type.", "topic.", "channel.", "detail.", "error.", "preferences.blocked.", "preferences.channel."}, func(p string) bool { return strings.HasPrefix(key, p) })
-		if !family && !words[key] && !words[stem] {
+		family := slices.ContainsFunc([]string{"type.", "topic.", "channel.", "detail.", "error.", "preferences.blocked.", "preferences.channel.", "removed.", "kept."}, func(p string) bool { return strings.HasPrefix(key, p) })
+		head, rest, _ := strings.Cut(key, ".")
+		joined := heads[head+"."] && (words[rest] || words[rest[strings.LastIndexByte(rest, '.')+1:]] || words[rest[max(0, strings.LastIndexByte(rest, '.')):]])
+		if !family && !joined && !words[key] && !words[stem] {
 			t.Errorf("nobody asks for %s", key)
+		}
+	}
+}
+
+// The desk and whoever holds data speak in phrases that do not change; each that a receipt can show has
+// a text in every language, and no text is left of one that changed all the same.
+func TestEveryPhraseOfAReceiptIsTranslated(t *testing.T) {
+	spoken := map[string]bool{}
+	for _, from := range []struct {
+		file, phrase, family string
+	}{
+		{"../../beckon/subjects.go", `rights\.Part\{Name: "([^"]+)"`, "removed."},
+		{"../../beckon/subjects.go", `\b(?:What|Why): "([^"]+)"`, "kept."},
+		{"../../../segments/rights/own.go", `\tpart\w+ += "([^"]+)"`, "removed."},
+		{"../../../segments/rights/own.go", `\tkept\w+ += "([^"]+)"`, "kept."},
+	} {
+		b, err := os.ReadFile(from.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(from.phrase).FindAllStringSubmatch(string(b), -1)
+		if len(found) == 0 {
+			t.Errorf("%s has no %s", from.file, from.phrase)
+		}
+		for _, m := range found {
+			spoken[from.family+m[1]] = true
+		}
+	}
+	delete(spoken, "removed.Log of what was done with your data") // it stays
+	for _, l := range load(t).all {
+		for key := range spoken {
+			if !l.has(key) {
+				t.Errorf("%s: no text for %s", l.Tag, key)
+			}
+			if l.Tag == "en" && l.has(key) && "removed."+l.T(key) != key && "kept."+l.T(key) != key {
+				t.Errorf("English says %q for %s", l.T(key), key)
+			}
+		}
+		for key := range l.texts {
+			if phrase := strings.HasPrefix(key, "removed.") || strings.HasPrefix(key, "kept."); phrase && !spoken[key] && key != "kept.until" {
+				t.Errorf("%s: nobody says %s", l.Tag, key)
+			}
 		}
 	}
 }
@@ -187,5 +235,10 @@ func TestDatesAndLists(t *testing.T) {
 	}
 	if l := load(t).all[2]; l.N("preferences.recorded.opens", 0) != "0 ouverture d’e-mail" || l.N("preferences.recorded.opens", 2) != "2 ouvertures d’e-mails" {
 		t.Error("French numbers")
+	}
+	for i, want := range []string{"2,000", "2.000", "2\u00a0000"} {
+		if got := load(t).all[i].T("preferences.complain.hint", "max", 2000); !strings.Contains(got, want) {
+			t.Errorf("%q does not say %s", got, want)
+		}
 	}
 }

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"beckon/schema/id"
 )
 
-// Limits bound what the subscription form can be abused for: flooding us, and flooding others with
-// confirmation mails ("list bombing"). Zero means the default.
+// Limits bound what the pages can be abused for: flooding us, and flooding others with mails that
+// hold a link ("list bombing"). Zero means the default.
 type Limits struct {
 	PerNetwork int           // forms a minute from one network (/24, /48); default 12
-	PerAddress int           // confirmation mails to one address within Window; default 3
+	PerAddress int           // mails with a link to one address within Window, and complaints with the links of one contact; default 3
 	Window     time.Duration // default 6 hours
 	Total      int           // forms a minute from everybody; default 1,200
 	Remembered int           // networks, and addresses, remembered at most; default 100,000
@@ -44,29 +46,51 @@ type limiter struct {
 	total     *rate.Limiter
 	networks  *buckets
 	addresses *buckets
+	contacts  *buckets
+	pause     time.Duration // after which one more is taken of whoever had enough
+	limits    Limits
 	key       [32]byte
 }
+
+// taken is the answer of a limiter.
+type taken int
+
+const (
+	granted taken = iota
+	over          // this one has had enough
+	full          // no more can be remembered, so nobody new is served
+)
 
 func newLimiter(l Limits) *limiter {
 	l = l.withDefaults()
 	minute := func(n int) rate.Limit { return rate.Limit(float64(n) / 60) }
 	lim := &limiter{
-		total:     rate.NewLimiter(minute(l.Total), l.Total),
-		networks:  newBuckets(minute(l.PerNetwork), l.PerNetwork, time.Minute, l.Remembered),
-		addresses: newBuckets(rate.Limit(float64(l.PerAddress)/l.Window.Seconds()), l.PerAddress, l.Window, l.Remembered),
+		total:    rate.NewLimiter(minute(l.Total), l.Total),
+		networks: newBuckets(minute(l.PerNetwork), l.PerNetwork, time.Minute, l.Remembered),
+		pause:    l.Window / time.Duration(l.PerAddress),
+		limits:   l,
 	}
+	few := func() *buckets {
+		return newBuckets(rate.Every(lim.pause), l.PerAddress, l.Window, l.Remembered)
+	}
+	lim.addresses, lim.contacts = few(), few()
 	rand.Read(lim.key[:])
 	return lim
 }
 
 // network says whether one more form may come from this client's network now.
 func (l *limiter) network(client netip.Addr, now time.Time) bool {
-	return l.networks.take(l.hash(truncated(client).String()), now) && l.total.AllowN(now, 1)
+	return l.networks.take(l.hash(truncated(client).String()), now) == granted && l.total.AllowN(now, 1)
 }
 
 // address says whether one more mail may go to this address now.
-func (l *limiter) address(email string, now time.Time) bool {
+func (l *limiter) address(email string, now time.Time) taken {
 	return l.addresses.take(l.hash(email), now)
+}
+
+// contact says whether one more complaint is taken from the mails of a contact now.
+func (l *limiter) contact(who id.Contact, now time.Time) taken {
+	return l.contacts.take(l.hash("contact "+who.String()), now)
 }
 
 func (l *limiter) hash(s string) [16]byte {
@@ -108,7 +132,7 @@ func newBuckets(r rate.Limit, burst int, keep time.Duration, most int) *buckets 
 	return &buckets{rate: r, burst: burst, keep: keep, most: most, held: map[[16]byte]*bucket{}}
 }
 
-func (b *buckets) take(k [16]byte, now time.Time) bool {
+func (b *buckets) take(k [16]byte, now time.Time) taken {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now.Sub(b.swept) >= b.keep/4 {
@@ -117,13 +141,16 @@ func (b *buckets) take(k [16]byte, now time.Time) bool {
 	e, ok := b.held[k]
 	if !ok {
 		if len(b.held) >= b.most {
-			return false
+			return full
 		}
 		e = &bucket{Limiter: rate.NewLimiter(b.rate, b.burst)}
 		b.held[k] = e
 	}
 	e.seen = now
-	return e.AllowN(now, 1)
+	if !e.AllowN(now, 1) {
+		return over
+	}
+	return granted
 }
 
 // sweep forgets whoever was not seen for as long as an empty bucket takes to fill up again.

@@ -31,10 +31,10 @@ func TestLimits(t *testing.T) {
 	if !taken("198.51.102.1") || len(l.networks.held) != 1 {
 		t.Errorf("after a minute %d networks are remembered", len(l.networks.held))
 	}
-	if !l.address("a@example.org", now) || l.address("a@example.org", now) || !l.address("b@example.org", now) {
+	if l.address("a@example.org", now) != granted || l.address("a@example.org", now) != over || l.address("b@example.org", now) != granted {
 		t.Error("addresses are not told apart")
 	}
-	if now = now.Add(time.Hour); !l.address("a@example.org", now) {
+	if now = now.Add(time.Hour); l.address("a@example.org", now) != granted {
 		t.Error("an address is held for ever")
 	}
 	if !l.network(netip.Addr{}, now) {

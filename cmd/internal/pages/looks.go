@@ -26,6 +26,7 @@ type view struct {
 	Company   segments.Company // zero: the page belongs to none
 	Languages []languageLink
 	Action    string // where the forms of the page post to
+	Embedded  bool   // the page is shown in a frame of somebody else's, without what frames have around them
 	Body      any
 	again     string // where a form can be filled in again
 }
@@ -44,7 +45,7 @@ func (v *view) N(key string, n int, args ...any) string { return v.Lang.N(key, n
 // looks holds the parsed templates and the headers that go with them.
 type looks struct {
 	pages   map[string]*template.Template
-	html    *template.Template     // of the confirmation mail
+	html    *template.Template     // of the mails
 	text    *texttemplate.Template // of the same
 	policy  string
 	framing map[string]string // by route: the policy where it differs
@@ -120,11 +121,11 @@ func (l *looks) render(name string, v *view) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// mail renders the HTML part of the confirmation mail.
+// mail renders the HTML part of a mail.
 func (l *looks) mail(v *view) (string, error) {
 	var b bytes.Buffer
 	if err := l.html.Execute(&b, v); err != nil {
-		return "", fmt.Errorf("pages: render the confirmation: %w", err)
+		return "", fmt.Errorf("pages: render a mail: %w", err)
 	}
 	return b.String(), nil
 }

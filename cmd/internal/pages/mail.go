@@ -14,11 +14,13 @@ import (
 
 	"beckon/segments"
 	"beckon/segments/consent"
+	"beckon/segments/rights"
 )
 
-// Confirmation is the mail that asks the holder of an address whether the form was theirs. It holds
-// nothing that was typed into the form, so that nobody can make us send their words to a stranger;
-// nothing promotional; no beacon, and no link that is not shown as what it is.
+// Confirmation is a mail with a link that asks the holder of an address whether they meant it: what
+// was ticked in a form, a copy of their data, its erasure. It holds nothing that was typed into a
+// form, so that nobody can make us send their words to a stranger; nothing promotional; no beacon,
+// and no link that is not shown as what it is.
 type Confirmation struct {
 	Company  segments.Company
 	To       string // normalised address
@@ -29,21 +31,45 @@ type Confirmation struct {
 	HTML     string
 }
 
+// confirmation asks whether a form was the person's.
 func (v *visit) confirmation(to, link string, expires time.Time, w wish, notice consent.Notice) (Confirmation, error) {
-	c := Confirmation{Company: v.Company, To: to, Language: v.Lang.Tag, Link: link, Subject: v.T("mail.subject", "company", v.Company.Name)}
-	body := mailBody{Link: link, Notice: v.wording(notice, "subscribe.notice"),
-		Asked: v.T("mail.asked", "company", v.Company.Name), Footer: v.T("mail.footer", "company", v.Company.Name),
-		Valid: v.T("mail.valid", "date", v.Lang.date(expires), "time", expires.UTC().Format("15:04")),
-		Intro: v.T("mail.notice", "version", notice.Version),
-		Items: []mailItem{{v.T("mail.types"), v.names(consent.KindType, w.Types)}, {v.T("mail.channels"), v.names(consent.KindChannel, w.Channels)}},
+	company := v.Company.Name
+	wording := v.wording(notice, "subscribe.notice")
+	body := mailBody{Asked: v.T("mail.asked", "company", company), Button: v.T("mail.button"), Open: v.T("mail.link"), Otherwise: v.T("mail.otherwise"),
+		Intro: v.T("mail.notice", "version", notice.Version), Notice: &wording, Footer: v.T("mail.footer", "company", company)}
+	add := func(label string, words ...string) {
+		if len(words) > 0 {
+			body.Items = append(body.Items, mailItem{label, words})
+		}
 	}
+	if w.Item != "" {
+		add(v.T("mail.item"), v.T("mail.item.text"))
+		if !slices.Contains(w.Channels, string(consent.Email)) && len(w.Types) == 0 {
+			w.Channels = []string{string(consent.Email)}
+		}
+	}
+	add(v.T("mail.types"), v.names(consent.KindType, w.Types)...)
+	add(v.T("mail.channels"), v.names(consent.KindChannel, w.Channels)...)
 	// The sensitive ones are left to the page: the address may be a stranger's.
-	if topics := v.pages.slugs(consent.KindTopic, func(e consent.CatalogueEntry) bool { return !e.Special && slices.Contains(w.Topics, e.Slug) }); len(topics) > 0 {
-		body.Items = append(body.Items, mailItem{v.T("mail.topics"), v.names(consent.KindTopic, topics)})
-	}
+	add(v.T("mail.topics"), v.names(consent.KindTopic, v.pages.slugs(consent.KindTopic, func(e consent.CatalogueEntry) bool { return !e.Special && slices.Contains(w.Topics, e.Slug) }))...)
 	if w.Tracking {
-		body.Items = append(body.Items, mailItem{v.T("mail.tracking"), []string{v.T("mail.tracking.yes")}})
+		add(v.T("mail.tracking"), v.T("mail.tracking.yes"))
 	}
+	return v.compose(to, link, v.T("mail.subject", "company", company), expires, body)
+}
+
+// linkMail asks whether the person wants what the link is for.
+func (v *visit) linkMail(to, link string, expires time.Time, purpose rights.LinkPurpose) (Confirmation, error) {
+	key := "mail." + string(purpose)
+	return v.compose(to, link, v.T(key+".subject", "company", v.Company.Name), expires, mailBody{
+		Asked: v.T(key+".asked", "company", v.Company.Name), Button: v.T(key + ".button"), Open: v.T(key + ".link"),
+		Otherwise: v.T(key + ".otherwise"), Footer: v.T("mail.manage.footer", "company", v.Company.Name)})
+}
+
+func (v *visit) compose(to, link, subject string, expires time.Time, body mailBody) (Confirmation, error) {
+	c := Confirmation{Company: v.Company, To: to, Language: v.Lang.Tag, Link: link, Subject: subject}
+	body.Link = link
+	body.Valid = v.T("mail.valid", "date", v.Lang.date(expires), "time", expires.UTC().Format("15:04"))
 	page := v.view
 	page.Title, page.Body = c.Subject, body
 	html, err := v.pages.looks.mail(&page)
@@ -52,16 +78,17 @@ func (v *visit) confirmation(to, link string, expires time.Time, w wish, notice 
 	}
 	var text bytes.Buffer
 	if err := v.pages.looks.text.Execute(&text, &page); err != nil {
-		return c, fmt.Errorf("pages: render the confirmation: %w", err)
+		return c, fmt.Errorf("pages: render a mail: %w", err)
 	}
 	c.HTML, c.Text = html, text.String()
 	return c, nil
 }
 
 type mailBody struct {
-	Link, Asked, Valid, Intro, Footer string
-	Items                             []mailItem
-	Notice                            wording
+	Link, Asked, Button, Open, Valid, Otherwise string
+	Intro, Footer                               string
+	Items                                       []mailItem
+	Notice                                      *wording
 }
 
 type mailItem struct {
@@ -74,10 +101,10 @@ type mailItem struct {
 func (c Confirmation) Message(from string, at time.Time) (*mail.Msg, error) {
 	m := mail.NewMsg(mail.WithEncoding(mail.EncodingQP), mail.WithNoDefaultUserAgent())
 	if err := m.From(from); err != nil {
-		return nil, fmt.Errorf("pages: sender of the confirmation: %w", err)
+		return nil, fmt.Errorf("pages: sender of the mail: %w", err)
 	}
 	if err := m.To(c.To); err != nil {
-		return nil, fmt.Errorf("pages: recipient of the confirmation is not an address")
+		return nil, fmt.Errorf("pages: recipient of the mail is not an address")
 	}
 	if c.Company.ReplyTo != "" {
 		if err := m.ReplyTo(c.Company.ReplyTo); err != nil {

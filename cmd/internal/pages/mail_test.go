@@ -43,7 +43,7 @@ func (w *world) message(c Confirmation) (raw []byte, header mail.Header, text, h
 	}
 }
 
-func TestConfirmationMail(t *testing.T) {
+func TestL9TheConfirmationMailAsksAndNothingElse(t *testing.T) {
 	for _, lang := range tags {
 		w := newWorld(t, servertest.SQLite(t), nil)
 		w.status(w.post(form+"&lang="+lang, with(filled("grace@example.org"), "name", "BUY AT spam.example")), 200)

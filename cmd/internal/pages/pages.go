@@ -57,7 +57,7 @@ type Addresses interface {
 	HoldIn(ctx context.Context, tx *schema.Tx, address string) (id.Contact, error)
 }
 
-// Mailer sends confirmation mails.
+// Mailer sends the mails that hold a link: to confirm, to download, to erase.
 type Mailer interface {
 	// Confirm takes the mail for delivery. It must not wait for the recipient's server: how long
 	// it takes must not tell an address that receives from one that does not.
@@ -88,11 +88,15 @@ type Options struct {
 	Records   Records
 	Mailer    Mailer
 
-	Addresses  Addresses     // none: a new contact's own_at is when the form came, not when it was confirmed
-	Journal    Journal       // none: the database alone keeps refusals
-	Embed      []string      // origins that may show /subscribe in a frame; none by default
-	Limits     Limits        // of /subscribe
+	Desk       Desk      // none: people are asked to write for a copy or erasure
+	Audit      Audit     // required with Desk
+	Inbox      Inbox     // none: people are asked to write to complain
+	Addresses  Addresses // none: a new contact's own_at is when the form came, not when it was confirmed
+	Journal    Journal   // none: the database alone keeps refusals
+	Embed      []string  // origins that may show /subscribe in a frame; none by default
+	Limits     Limits
 	ConfirmTTL time.Duration // how long a confirmation link is valid; default 24 hours
+	LinkTTL    time.Duration // how long a link to download or erase is valid; default, and most, 24 hours
 	Timeout    time.Duration // of a request's work; default 10 seconds
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -112,9 +116,15 @@ func New(o Options) (*Pages, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("pages: the public address must be a web address such as https://mail.example.org")
 	}
+	if o.Desk != nil && o.Audit == nil {
+		return nil, errors.New("pages: a copy is not handed out without an audit log")
+	}
 	o.URL = strings.TrimRight(o.URL, "/")
 	if o.ConfirmTTL <= 0 {
 		o.ConfirmTTL = 24 * time.Hour
+	}
+	if o.LinkTTL <= 0 || o.LinkTTL > 24*time.Hour {
+		o.LinkTTL = 24 * time.Hour
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
@@ -142,9 +152,10 @@ func (p *Pages) Register(e *echo.Echo) {
 		get  handler
 		post handler
 	}{
-		{"/u/:token", p.showUnsubscribe, p.unsubscribe},
-		{"/p/:token", p.showPreferences, p.changePreferences},
-		{"/confirm/:token", p.showConfirm, p.confirm},
+		{"/u/:token", p.showUnsubscribe, p.unsubscribe}, // mail programs post here too
+		{"/p/:token", p.showPreferences, own(p.changePreferences)},
+		{"/m/:token", p.showManage, own(p.useLink)},
+		{"/confirm/:token", p.showConfirm, own(p.confirm)},
 		{"/subscribe", p.showSubscribe, p.subscribe},
 		{"/notice/:version", p.showNotice, nil},
 	} {

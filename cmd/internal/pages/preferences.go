@@ -24,7 +24,13 @@ type preferencesBody struct {
 	Recorded []string
 	Origins  []origin
 	More     *more
-	Rights   []link
+
+	Manages   bool // the person can have a copy, and erase, with a mailed link
+	Hours     int  // for which that is valid
+	Ways      []link
+	Mistakes  mistakes // of the complaint
+	Complaint *complaint
+	Authority *link
 }
 
 // section is what was agreed to with one company; it is named where there are several.
@@ -59,6 +65,7 @@ type person struct {
 	opened
 	contact   segments.Contact
 	standing  []consent.Standing
+	items     []consent.Item
 	companies map[id.Company]segments.Company
 	blocks    consent.Block
 }
@@ -73,6 +80,9 @@ func (v *visit) person(ctx context.Context) (person, error) {
 		return p, err
 	}
 	if p.standing, err = v.pages.Ledger.State(ctx, v.pages.DB, o.Contact); err != nil {
+		return p, err
+	}
+	if p.items, err = v.pages.Ledger.Items(ctx, v.pages.DB, o.Contact); err != nil {
 		return p, err
 	}
 	if p.blocks, err = v.pages.Ledger.Blocks(ctx, v.pages.DB, o.Contact); err != nil {
@@ -117,13 +127,32 @@ func (v *visit) showPreferences(ctx context.Context, status int, who person, b p
 	if b.More, err = v.more(ctx, who, w, wrong); err != nil {
 		return err
 	}
+	v.rights(&b)
+	return v.show(status, "preferences", b)
+}
+
+// rights fills in what the person may ask for, and how.
+func (v *visit) rights(b *preferencesBody) {
+	b.Manages, b.Hours = v.pages.Desk != nil, int(v.pages.LinkTTL.Hours())
 	if e := v.Company.PrivacyEmail; e != "" {
-		b.Rights = append(b.Rights, link{"mailto:" + e, v.T("preferences.rights.write", "email", e)})
+		b.Ways = append(b.Ways, link{Href: "mailto:" + e, Label: v.T("preferences.rights.write", "email", e)})
+	}
+	if n := v.Company.Phone; n != "" {
+		b.Ways = append(b.Ways, link{Label: v.T("preferences.rights.call", "phone", n)})
+	}
+	if v.pages.Inbox != nil && b.Complaint == nil {
+		b.Complaint = &complaint{}
+	}
+	if b.Complaint != nil {
+		if b.Complaint.Wrong != "" {
+			b.Mistakes = v.mistakes(map[string]string{"complaint": b.Complaint.Wrong})
+			v.Title = v.T("error") + " " + v.Title
+		}
+		b.Complaint.Max, b.Complaint.Mark = maxComplaint, v.T("error")
 	}
 	if u := web(v.Company.ComplaintURL); u != "" {
-		b.Rights = append(b.Rights, link{u, v.T("preferences.rights.complain")})
+		b.Authority = &link{Href: u, Label: v.T("preferences.rights.complain")}
 	}
-	return v.show(status, "preferences", b)
 }
 
 // sections are the boxes of every company, then the interests.
@@ -148,7 +177,9 @@ func (v *visit) sections(who person) (all []section, agreed, tracked bool) {
 					Value: kept{Company: company.Slug, Tracking: true}.String(), Label: v.T("preferences.tracking.on", "company", company.Name)}}}}
 			}
 		}
-		if sec.Groups = append(sec.Groups, tracking...); len(sec.Groups) > 0 {
+		items := v.items(company, who.items)
+		agreed = agreed || len(items) > 0
+		if sec.Groups = slices.Concat(items, sec.Groups, tracking); len(sec.Groups) > 0 {
 			all = append(all, sec)
 		}
 	}
@@ -189,16 +220,25 @@ func (v *visit) recorded(ctx context.Context, who person) ([]string, error) {
 		return nil, fmt.Errorf("pages: count what is recorded: %w", err)
 	}
 	var lines []string
+	number := func(key string, n int) {
+		if n == 0 {
+			lines = append(lines, v.T(key+".none"))
+		} else {
+			lines = append(lines, v.N(key, n))
+		}
+	}
 	if r.Opens+r.Clicks == 0 {
 		lines = append(lines, v.T("preferences.recorded.nothing"))
 	} else {
-		lines = append(lines, v.N("preferences.recorded.opens", r.Opens), v.N("preferences.recorded.clicks", r.Clicks))
+		number("preferences.recorded.opens", r.Opens)
+		number("preferences.recorded.clicks", r.Clicks)
 	}
-	if r.Mails == 0 {
-		lines = append(lines, v.T("preferences.recorded.mails.none"))
-	} else {
-		lines = append(lines, v.N("preferences.recorded.mails", r.Mails))
+	number("preferences.recorded.mails", r.Mails)
+	proof, err := v.pages.Ledger.History(ctx, v.pages.DB, who.Contact)
+	if err != nil {
+		return nil, err
 	}
+	number("preferences.recorded.proof", len(proof))
 	var details []string
 	c := who.contact
 	for _, d := range []struct {
@@ -231,10 +271,10 @@ func (v *visit) origins(ctx context.Context, who person) ([]origin, error) {
 			from.Text += " " + v.T("preferences.origin.ended")
 		}
 		if u := web(s.PrivacyURL); u != "" {
-			from.Links = append(from.Links, link{u, v.T("preferences.origin.privacy", "source", s.Name)})
+			from.Links = append(from.Links, link{Href: u, Label: v.T("preferences.origin.privacy", "source", s.Name)})
 		}
 		if u := web(s.TransparencyURL); u != "" {
-			from.Links = append(from.Links, link{u, v.T("preferences.origin.transparency", "source", s.Name)})
+			from.Links = append(from.Links, link{Href: u, Label: v.T("preferences.origin.transparency", "source", s.Name)})
 		}
 		all = append(all, from)
 	}

@@ -11,11 +11,14 @@ import (
 	"beckon/schema"
 	"beckon/segments"
 	"beckon/segments/consent"
+	"beckon/segments/rights"
 )
 
-// kept is one box of what was agreed to: a type by a channel of a company, its tracking, or a topic.
+// kept is one box of what was agreed to: a type or a single item by a channel of a company, its
+// tracking, or a topic.
 type kept struct {
 	Company, Channel, Type string
+	Item                   string
 	Tracking               bool
 	Topic                  string
 }
@@ -26,6 +29,8 @@ func (k kept) String() string {
 		return "topic/" + k.Topic
 	case k.Tracking:
 		return "tracking/" + k.Company
+	case k.Item != "":
+		return "item/" + k.Company + "/" + k.Channel + "/" + k.Item
 	}
 	return "type/" + k.Company + "/" + k.Channel + "/" + k.Type
 }
@@ -41,6 +46,8 @@ func parseKept(s string) (kept, bool) {
 		return kept{Topic: parts[1]}, true
 	case len(parts) == 2 && parts[0] == "tracking":
 		return kept{Company: parts[1], Tracking: true}, true
+	case len(parts) == 4 && parts[0] == "item":
+		return kept{Company: parts[1], Channel: parts[2], Item: parts[3]}, true
 	case len(parts) == 4 && parts[0] == "type":
 		return kept{Company: parts[1], Channel: parts[2], Type: parts[3]}, true
 	}
@@ -58,7 +65,7 @@ func (p *Pages) changePreferences(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := only(form, append([]string{"do"}, wishSingle...), append([]string{"keep", "shown"}, wishSeveral...)); err != nil {
+	if err := only(form, append([]string{"do", "complaint"}, wishSingle...), append([]string{"keep", "shown"}, wishSeveral...)); err != nil {
 		return err
 	}
 	var b preferencesBody
@@ -66,11 +73,17 @@ func (p *Pages) changePreferences(ctx context.Context, v *visit) error {
 	case "save":
 		b.Said, err = p.lower(ctx, v, who, form)
 	case "object":
-		b.Said, err = v.T("preferences.saved.objected"), p.record(ctx, who, consent.Entry{Action: consent.Object})
+		b.Said, err = v.T("preferences.saved.objected"), p.block(ctx, who, consent.Object, consent.BlockObjected)
 	case "restrict":
-		b.Said, err = v.T("preferences.saved.restricted"), p.record(ctx, who, consent.Entry{Action: consent.Restrict})
+		b.Said, err = v.T("preferences.saved.restricted"), p.block(ctx, who, consent.Restrict, consent.BlockRestricted)
 	case "more":
 		return p.raise(ctx, v, who, form)
+	case "copy":
+		b.Said, err = p.sendLink(ctx, v, who, rights.ForDownload)
+	case "erase":
+		b.Said, err = p.sendLink(ctx, v, who, rights.ForErasure)
+	case "complain":
+		return p.complain(ctx, v, who, form)
 	default:
 		return badForm
 	}
@@ -81,6 +94,14 @@ func (p *Pages) changePreferences(ctx context.Context, v *visit) error {
 		return err
 	}
 	return v.showPreferences(ctx, http.StatusOK, who, b, wish{}, nil)
+}
+
+// block stores a no to everything, once.
+func (p *Pages) block(ctx context.Context, who person, a consent.Action, stands consent.Block) error {
+	if who.blocks&stands != 0 {
+		return nil
+	}
+	return p.record(ctx, who, consent.Entry{Action: a})
 }
 
 // record stores noes, all of them or none.
@@ -116,6 +137,11 @@ func (p *Pages) lower(ctx context.Context, v *visit, who person, form url.Values
 		if k.Topic != "" {
 			topics = append(topics, k.Topic)
 			continue
+		}
+		for _, i := range who.items {
+			if i.Slug == k.Company && string(i.Channel) == k.Channel && i.Item == k.Item {
+				entries = append(entries, consent.Entry{Action: consent.Withdraw, Company: i.Company, Channel: i.Channel, Item: i.Item})
+			}
 		}
 		for _, pl := range who.standing {
 			if who.companies[pl.Company].Slug != k.Company {

@@ -50,23 +50,24 @@ func (p *Pages) raise(ctx context.Context, v *visit, who person, form url.Values
 	if wrong := w.check(v); len(wrong) > 0 {
 		return v.showPreferences(ctx, http.StatusUnprocessableEntity, who, preferencesBody{}, w, wrong)
 	}
-	b := preferencesBody{Said: v.T("preferences.saved.mail")}
-	if p.limiter.address(who.contact.Email, p.Now()) {
-		err = p.askAgain(ctx, v, who, w)
-	} else {
-		b.Said = v.T("preferences.saved.mail.wait")
-	}
-	if err != nil {
-		return err
+	b := preferencesBody{Said: v.mailed("preferences.saved.mail")}
+	switch p.limiter.address(who.contact.Email, p.Now()) {
+	case full:
+		return busy
+	case granted:
+		if err := p.askAgain(ctx, v, who, w); err != nil {
+			return err
+		}
 	}
 	return v.showPreferences(ctx, http.StatusOK, who, b, wish{}, nil)
 }
 
 func (p *Pages) askAgain(ctx context.Context, v *visit, who person, w wish) error {
+	evidence := v.shown("preferences", w)
+	evidence["message"] = who.ref.String()
 	var tokens string
 	err := p.DB.Tx(ctx, func(tx *schema.Tx) (err error) {
-		tokens, err = p.request(ctx, tx, who.Contact, v.Company, w, consent.ByPage,
-			map[string]string{"page": "preferences", "language": v.Lang.Tag, "message": who.ref.String()})
+		tokens, err = p.request(ctx, tx, who.Contact, v.Company, w, consent.ByPage, evidence)
 		return err
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ func shown(page string) []string {
 	return all
 }
 
-func TestPreferencesTellEverything(t *testing.T) {
+func TestS21PreferencesTellEverything(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.person("ada@lovelace.example", "newsletter", "company-updates")
 		w.record(consent.Entry{Contact: who, Action: consent.Grant, Company: w.globex.ID, Channel: consent.Post, Types: []string{"exhibition-event"}})
@@ -34,7 +34,8 @@ func TestPreferencesTellEverything(t *testing.T) {
 		w.says(a, "a•••@l•••.example", "By email", "Newsletter", "Company Updates", "Agreed on 3 April 2026", "Wording acme-form-1",
 			"Globex GmbH", "By post", "Exhibition and Event", "Acme Ltd may record which of its emails you open", "Compliance", "Transport",
 			"Nothing about what you opened or clicked.", "No mail sent to you so far.", "name and country", "You gave it to us yourself, on 3 April 2026.",
-			"Object to all marketing", "Restrict the use of my data", "Complain")
+			"Object to everything", "Restrict the use of my data",
+			"2 entries in our record of what you agreed to or refused", "Send me a copy of my data", "Erase everything about me", "Write a complaint")
 		for _, secret := range []string{"ada@lovelace", "lovelace", "Ada Example"} {
 			if strings.Contains(a.body, secret) {
 				w.t.Errorf("a forwarded mail would give away %q", secret)
@@ -112,7 +113,7 @@ func TestUntickingTakesBack(t *testing.T) {
 }
 
 // Whatever is posted with a mail's own link, no permission grows.
-func TestAMailsLinkOnlyLowers(t *testing.T) {
+func TestL16AMailsLinkOnlyLowers(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.person("ada@example.org", "newsletter")
 		_, p := w.mail(who, 0)
@@ -161,7 +162,7 @@ func TestAMailsLinkOnlyLowers(t *testing.T) {
 	})
 }
 
-func TestObjectingAndRestricting(t *testing.T) {
+func TestL7L13ObjectingAndRestricting(t *testing.T) {
 	onSQLite(t, func(w *world) {
 		for _, c := range []struct {
 			do, says string
@@ -218,7 +219,7 @@ func TestAForeignPreferencesFormIsRefused(t *testing.T) {
 	})
 }
 
-func TestMoreIsAskedForByMail(t *testing.T) {
+func TestL16MoreIsAskedForByMail(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.person("ada@example.org")
 		_, p := w.mail(who, 0)

@@ -39,15 +39,19 @@ func (p *Pages) Apply(ctx context.Context, r Refusal) error {
 	if err != nil {
 		return fmt.Errorf("pages: find the mail of a refusal: %w", err)
 	}
-	return p.refuse(ctx, m, r, r.At)
+	return p.refuse(ctx, m, r, r.At, true)
 }
 
-// refuse records a refusal said at an instant, or now if that is zero.
-func (p *Pages) refuse(ctx context.Context, m Message, r Refusal, said schema.Time) error {
+// refuse records a refusal said at an instant, or now if that is zero; journaled tells that the
+// journal has it.
+func (p *Pages) refuse(ctx context.Context, m Message, r Refusal, said schema.Time, journaled bool) error {
 	err := p.DB.Tx(ctx, func(tx *schema.Tx) error {
 		e := consent.Entry{Contact: m.Contact, Action: consent.Withdraw, Company: m.Company, Channel: consent.Email,
-			How: consent.ByPage, Captured: said, Actor: actor, Own: true,
+			How: consent.ByPage, Captured: said, Actor: actor, Own: true, Journaled: journaled,
 			Evidence: map[string]string{"page": "unsubscribe", "message": r.Message.String(), "scope": string(r.Scope)}}
+		if done, err := p.said(ctx, tx, m, r.Scope); err != nil || done {
+			return err
+		}
 		agreed, err := p.agreed(ctx, tx, m)
 		switch {
 		case err != nil:
@@ -72,6 +76,17 @@ func (p *Pages) refuse(ctx context.Context, m Message, r Refusal, said schema.Ti
 	return nil
 }
 
+// said tells whether a refusal of that reach stands already, so that a link that is posted to over
+// and over does not fill the ledger.
+func (p *Pages) said(ctx context.Context, tx *schema.Tx, m Message, s Scope) (bool, error) {
+	blocks, err := p.Ledger.Blocks(ctx, tx, m.Contact)
+	if err != nil || blocks&consent.BlockObjected != 0 || s == Everything {
+		return blocks&consent.BlockObjected != 0, err
+	}
+	stands, err := p.refusedMail(ctx, tx, m)
+	return stands == ThisCompany || stands != "" && s == ThisType, err
+}
+
 // actor is who does what is done on these pages.
 const actor = "recipient"
 
@@ -84,7 +99,12 @@ func (p *Pages) refused(ctx context.Context, m Message) (Scope, error) {
 	if blocks&(consent.BlockObjected|consent.BlockWithdrawn|consent.BlockComplained|consent.BlockErased) != 0 {
 		return Everything, nil
 	}
-	s, err := p.mails(ctx, p.DB, m)
+	return p.refusedMail(ctx, p.DB, m)
+}
+
+// refusedMail is how far it reaches what was said to the company's email.
+func (p *Pages) refusedMail(ctx context.Context, q schema.Querier, m Message) (Scope, error) {
+	s, err := p.mails(ctx, q, m)
 	switch {
 	case err != nil || !slices.Contains(s.Refused, m.Type):
 		return "", err

@@ -60,12 +60,25 @@ func (p *Pages) Start(ctx context.Context, e consent.Entry) (r id.Request, err e
 		}
 		v := &visit{pages: p, view: view{Lang: p.languages.choose(company.Language), Company: company}}
 		return p.mail(ctx, v, t, who.Email, wish{Notice: e.Notice, Types: e.Types, Channels: []string{string(e.Channel)},
-			Topics: e.Topics, Tracking: e.Tracking != nil && *e.Tracking}) // last, since it cannot be taken back
+			Topics: e.Topics, Tracking: e.Tracking != nil && *e.Tracking, Item: e.Item}) // last, since it cannot be taken back
 	})
 	if err != nil {
 		return 0, fmt.Errorf("pages: start a double opt-in: %w", err)
 	}
 	return r, nil
+}
+
+// shown is the evidence of a wish: the page, and what stood beside the boxes of which the wording in
+// force says nothing by itself.
+func (v *visit) shown(page string, w wish) map[string]string {
+	e := map[string]string{"page": page, "language": v.Lang.Tag}
+	if w.Tracking {
+		e["asked_tracking"] = v.T("subscribe.tracking.label", "company", v.Company.Name) + " – " + v.T("subscribe.tracking.hint")
+	}
+	if slices.ContainsFunc(v.pages.Catalogue.Entries(consent.KindTopic), func(c consent.CatalogueEntry) bool { return c.Special && slices.Contains(w.Topics, c.Slug) }) {
+		e["asked_special"] = v.T("subscribe.special.lead", "company", v.Company.Name)
+	}
+	return e
 }
 
 // hold returns the contact of an address that nobody has confirmed yet.
@@ -100,6 +113,7 @@ func (p *Pages) mail(ctx context.Context, v *visit, tokens, address string, w wi
 type requested struct {
 	ids           []id.Request
 	channels      []string
+	item          string
 	tracking      bool
 	expires       time.Time
 	done          bool              // a part of it is confirmed already
@@ -127,7 +141,12 @@ func (p *Pages) requested(ctx context.Context, q schema.Querier, tokens string) 
 			all.Entry = e
 		}
 		all.ids = append(all.ids, t.Request)
-		all.channels = append(all.channels, string(e.Channel))
+		if !slices.Contains(all.channels, string(e.Channel)) {
+			all.channels = append(all.channels, string(e.Channel))
+		}
+		if e.Item != "" {
+			all.item = e.Item
+		}
 		all.tracking = all.tracking || e.Tracking != nil && *e.Tracking
 		all.done = all.done || r.Confirmed != 0
 		all.expires = t.Expires

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"beckon/schema"
@@ -44,7 +43,11 @@ func (p *Pages) showSubscribe(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.askSignup(http.StatusOK, notice, signup{}, nil)
+	item, err := v.item()
+	if err != nil {
+		return err
+	}
+	return v.askSignup(http.StatusOK, notice, signup{wish: wish{Item: item}}, nil)
 }
 
 // subscribes finds the company that is asked for; where there is one alone, it need not be named.
@@ -78,6 +81,11 @@ func (p *Pages) subscribe(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
+	now := p.Now()
+	client, _ := netip.ParseAddr(v.RealIP())
+	if !p.limiter.network(client, now) {
+		return busy
+	}
 	form, err := v.form()
 	if err != nil {
 		return err
@@ -85,13 +93,11 @@ func (p *Pages) subscribe(ctx context.Context, v *visit) error {
 	if err := only(form, signupSingle, wishSeveral); err != nil {
 		return err
 	}
-	now := p.Now()
-	client, _ := netip.ParseAddr(v.RealIP())
-	if !p.limiter.network(client, now) {
-		return busy
-	}
 	var s signup
 	if s.wish, err = p.wishOf(form); err != nil {
+		return err
+	}
+	if s.Item, err = v.item(); err != nil {
 		return err
 	}
 	get := func(field string) string { return strings.TrimSpace(form.Get(field)) }
@@ -114,18 +120,24 @@ func (p *Pages) subscribe(ctx context.Context, v *visit) error {
 		}
 	}
 	v.Title = v.T("sent.title")
-	return v.show(http.StatusOK, "sent", sentBody{
-		Text: v.T("sent.text", "email", s.Email, "hours", int(p.ConfirmTTL.Hours())), Hint: v.T("sent.hint")})
+	text := "sent.text"
+	if s.Item != "" && len(s.Types) == 0 {
+		text = "sent.item.text"
+	}
+	return v.show(http.StatusOK, "sent", sentBody{v.T(text, "email", s.Email, "hours", int(p.ConfirmTTL.Hours())), v.mailed("sent.hint")})
 }
 
 type sentBody struct{ Text, Hint string }
 
 // signUp asks the address for its yes, unless it has been asked often enough of late.
 func (p *Pages) signUp(ctx context.Context, v *visit, company segments.Company, address string, s signup, network netip.Prefix, now time.Time) error {
-	if !p.limiter.address(address, now) {
+	switch p.limiter.address(address, now) {
+	case over:
 		return nil
+	case full:
+		return busy
 	}
-	evidence := map[string]string{"page": "subscribe", "language": v.Lang.Tag}
+	evidence := v.shown("subscribe", s.wish)
 	for name, value := range map[string]string{"name": s.Name, "company": s.Organisation, "country": s.Country, "phone": s.Phone} {
 		if value != "" {
 			evidence[name] = value
@@ -167,8 +179,10 @@ func (s *signup) check(v *visit) (address string, wrong map[string]string) {
 		}
 	}
 	for field, value := range map[string]string{"name": s.Name, "company": s.Organisation} {
-		if utf8.RuneCountInString(value) > maxLine || strings.ContainsFunc(value, unicode.IsControl) {
+		if utf8.RuneCountInString(value) > maxLine {
 			wrong[field] = v.T("error."+field+".long", "n", maxLine)
+		} else if strings.ContainsFunc(value, unseen) {
+			wrong[field] = v.T("error." + field + ".wrong")
 		}
 	}
 	if s.Country != "" && !slices.ContainsFunc(v.Lang.countries, func(c country) bool { return c.Code == s.Country }) {
@@ -200,7 +214,8 @@ func isPhone(s string) bool {
 }
 
 type signupBody struct {
-	Heading             string
+	Heading, Lead       string
+	Item                string
 	Mistakes            mistakes
 	Notice              wording
 	Asked               asked
@@ -227,8 +242,12 @@ func (v *visit) askSignup(status int, notice consent.Notice, s signup, wrong map
 	if len(wrong) > 0 {
 		v.Title = v.T("error") + " " + v.Title
 	}
-	b := signupBody{Heading: v.T("subscribe.heading", "company", v.Company.Name), Notice: v.wording(notice, "subscribe.notice"),
+	b := signupBody{Heading: v.T("subscribe.heading", "company", v.Company.Name), Lead: v.T("subscribe.lead"), Notice: v.wording(notice, "subscribe.notice"),
 		Country: s.Country, CountryWrong: wrong["country"], Countries: v.Lang.countries}
+	if s.Item != "" {
+		b.Item, b.Lead = titled(s.Item), v.T("subscribe.item.lead")
+		b.Heading = v.T("subscribe.item.heading", "item", b.Item, "company", v.Company.Name)
+	}
 	b.Asked, b.Tracking, b.Mistakes = v.offer(s.wish, wrong), v.offerTracking(s.wish), v.mistakes(wrong)
 	make := func(name, label, kind, value, autocomplete string) field {
 		return field{Name: name, Label: v.T(label), Type: kind, Value: value, Autocomplete: autocomplete,
@@ -246,6 +265,10 @@ func (v *visit) askSignup(status int, notice consent.Notice, s signup, wrong map
 }
 
 // again is the address of the form with which to ask once more for what did not come about.
-func (p *Pages) again(company segments.Company, lang string) string {
-	return p.URL + "/subscribe?" + url.Values{"company": {company.Slug}, "lang": {lang}}.Encode()
+func (p *Pages) again(company segments.Company, item, lang string) string {
+	q := url.Values{"company": {company.Slug}, "lang": {lang}}
+	if item != "" {
+		q.Set("item", item)
+	}
+	return p.URL + "/subscribe?" + q.Encode()
 }

@@ -43,7 +43,7 @@ func (w *world) confirmLink() string {
 
 var confirming = url.Values{"do": {"confirm"}}
 
-func TestSubscribingFromFormToConsent(t *testing.T) {
+func TestL9FromTheFormToConsent(t *testing.T) {
 	each(t, func(w *world) {
 		w.says(w.status(w.post(form, filled("Grace@Example.ORG ")), 200), "Please look in your inbox", "24 hours")
 		c, err := w.contacts.ByEmail(t.Context(), "grace@example.org")
@@ -87,7 +87,7 @@ func TestSubscribingFromFormToConsent(t *testing.T) {
 	})
 }
 
-func TestTheFormAsksForNothingByItself(t *testing.T) {
+func TestS3TheFormAsksForNothingByItself(t *testing.T) {
 	onSQLite(t, func(w *world) {
 		for _, lang := range tags {
 			a := w.status(w.get(form+"&lang="+lang), 200)
@@ -106,7 +106,7 @@ func TestTheFormAsksForNothingByItself(t *testing.T) {
 	})
 }
 
-func TestAFormThatIsNotRightStoresNothing(t *testing.T) {
+func TestS1AFormThatIsNotRightStoresNothing(t *testing.T) {
 	each(t, func(w *world) {
 		before := w.dump()
 		good := filled("grace@example.org")
@@ -130,7 +130,9 @@ func TestAFormThatIsNotRightStoresNothing(t *testing.T) {
 			{"no address", with(good, "email", " "), 422, "Enter your email address"},
 			{"half an address", with(good, "email", "grace@"), 422, "Enter the email address in full"},
 			{"a header in the address", with(good, "email", "grace@example.org\r\nBcc: x@example.org"), 422, "Enter the email address in full"},
-			{"a header in the name", with(good, "name", "Grace\r\nBcc: x@example.org"), 422, "Shorten the name"},
+			{"a header in the name", with(good, "name", "Grace\r\nBcc: x@example.org"), 422, "Leave line breaks and invisible characters out of the name"},
+			{"a name that turns what follows around", with(good, "name", "Grace \u202egnp.exe"), 422, "Leave line breaks and invisible characters"},
+			{"a separator of lines in the company", with(good, "company", "Navy\u2028x"), 422, "Leave line breaks and invisible characters out of the company"},
 			{"a zero byte", with(good, "name", "a\x00b"), 400, ""},
 			{"bytes that are no text", with(good, "name", "a\xff"), 400, ""},
 			{"a long name", with(good, "name", strings.Repeat("x", 121)), 422, "Shorten the name to 120 characters"},
@@ -138,8 +140,6 @@ func TestAFormThatIsNotRightStoresNothing(t *testing.T) {
 			{"calls without a number", with(good, "phone", ""), 422, "Enter a phone number, or untick"},
 			{"a number of letters", with(good, "phone", "call me"), 422, "Enter a phone number of digits"},
 			{"an age of letters", with(good, "age", "twelve"), 422, "Enter your age as a number"},
-			{"age 12", with(good, "age", "12"), 422, "too young"},
-			{"age 0", with(good, "age", "0"), 422, "too young"},
 			{"a filled trap", with(good, "website", "https://spam.example"), 200, "Please look in your inbox"},
 		} {
 			w.clock.pass(time.Minute)
@@ -217,7 +217,7 @@ func TestAStrangersFormTouchesNobody(t *testing.T) {
 	})
 }
 
-func TestAConfirmationLiftsANo(t *testing.T) {
+func TestL17AConfirmationLiftsANo(t *testing.T) {
 	onSQLite(t, func(w *world) {
 		who := w.person("ada@example.org", "newsletter")
 		u, _ := w.mail(who, 0)

@@ -22,7 +22,7 @@ import (
 
 const oneClick = "List-Unsubscribe=One-Click"
 
-func TestOneClickEndsTheTypeOfTheMail(t *testing.T) {
+func TestB3OneClickEndsTheTypeOfTheMail(t *testing.T) {
 	each(t, func(w *world) {
 		for name, post := range map[string]func(target string) answer{
 			"urlencoded":             func(u string) answer { return w.do("POST", u, echo.MIMEApplicationForm, strings.NewReader(oneClick)) },
@@ -51,7 +51,7 @@ func TestOneClickEndsTheTypeOfTheMail(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotAnUnsubscribeChangesNothing(t *testing.T) {
+func TestB3WhatIsNotAnUnsubscribeChangesNothing(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.person("ada@example.org", "newsletter")
 		u, p := w.mail(who, 0)
@@ -95,27 +95,62 @@ func TestWhatIsNotAnUnsubscribeChangesNothing(t *testing.T) {
 	})
 }
 
-func TestLookingChangesNothing(t *testing.T) {
+// scanners are the headers of programs that open every link of a mail before, or while, a person
+// reads it.
+var scanners = []http.Header{
+	{},
+	{"User-Agent": {"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Site": {"none"}, "Sec-Fetch-User": {"?1"}},
+	{"Purpose": {"prefetch"}, "Sec-Purpose": {"prefetch;prerender"}},
+	{"X-Moz": {"prefetch"}, "X-Purpose": {"preview"}},
+	{"User-Agent": {"BarracudaCentral"}, "X-Forwarded-For": {"203.0.113.9"}},
+	{"User-Agent": {"Mozilla/5.0 (compatible; Googlebot/2.1)"}, "X-Http-Method-Override": {"POST"}, "X-Method-Override": {"POST"}, "List-Unsubscribe": {"One-Click"}},
+	{"Content-Type": {"application/x-www-form-urlencoded"}, "Content-Length": {"26"}},
+	{"Range": {"bytes=0-99"}, "If-None-Match": {"*"}, "Cookie": {"a=b"}, "Authorization": {"Bearer x"}},
+}
+
+func TestB4LookingChangesNothing(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.person("ada@example.org", "newsletter")
 		u, p := w.mail(who, 0)
 		us, ps := w.mail(w.sourced("buyer@works.example"), w.source.ID)
-		w.status(w.post("/subscribe?company=acme", url.Values{"notice": {"acme-form-1"}, "email": {"new@example.org"},
+		w.status(w.post("/subscribe?company=acme&item=grants-guide-2026", url.Values{"notice": {"acme-form-1"}, "email": {"new@example.org"},
 			"type": {"newsletter"}, "channel": {"email", "post"}}), 200)
-		confirm := strings.TrimPrefix(w.mails.sent[0].Link, w.pages.URL)
-		before := w.dump()
-		for range 100 {
-			for _, target := range []string{"/u/" + u, "/p/" + p, "/u/" + us, "/p/" + ps, confirm, "/subscribe?company=acme", "/notice/acme-form-1",
-				"/u/" + u + "?" + oneClick, "/p/" + p + "?do=object", confirm + "&do=confirm"} {
-				for _, method := range []string{"GET", "HEAD"} {
-					w.status(w.do(method, target, "", nil), 200)
-				}
+		confirm, download, erase := w.confirmLink(), w.link("copy", p), w.link("erase", p)
+		links := []string{"/u/" + u, "/p/" + p, "/u/" + us, "/p/" + ps, confirm, download, erase, "/subscribe?company=acme", "/subscribe?company=acme&embed=1&item=x", "/notice/acme-form-1"}
+		targets := append([]string{"/u/" + u + "?" + oneClick, "/u/" + u + "?choice=everything&_method=POST", "/p/" + p + "?do=object", "/p/" + p + "?do=complain&complaint=x",
+			confirm + "&do=confirm", erase + "&do=erase", download + "&do=csv"}, links...)
+		mails, before := len(w.mails.sent), w.dump()
+		look := func(i int, target string) {
+			w.status(w.ask([]string{"GET", "HEAD"}[i%2], target, "192.0.2.77", scanners[i/2%len(scanners)], strings.NewReader(oneClick+"&do=erase")), 200)
+		}
+		for i := range 100 {
+			for _, target := range links {
+				look(i, target)
 			}
-			if testing.Short() {
-				break
+		}
+		for i := range 2 * len(scanners) {
+			for _, target := range targets {
+				look(i, target)
 			}
 		}
 		w.unchanged(before, "looking")
+		for _, method := range []string{"PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
+			for _, target := range targets {
+				if code := w.echoed(method, target, url.Values{"do": {"erase"}}); code != 405 && code != 404 && code != 204 {
+					w.t.Errorf("%s %s: %d", method, target, code)
+				}
+			}
+		}
+		w.unchanged(before, "another method")
+		if len(w.mails.sent) != mails {
+			w.t.Errorf("%d mails went out", len(w.mails.sent)-mails)
+		}
+		for link, f := range map[string]url.Values{confirm: confirming, download: pressing["csv"], erase: pressing["erase"]} {
+			if link != erase {
+				w.status(w.post(link, f), 200) // every link still works
+			}
+		}
+		w.status(w.post(erase, pressing["erase"]), 200)
 	})
 }
 
@@ -150,7 +185,7 @@ func TestUnsubscribingFromMore(t *testing.T) {
 	})
 }
 
-func TestANoToASourcesMailIsAnObjection(t *testing.T) {
+func TestL7ANoToASourcesMailIsAnObjection(t *testing.T) {
 	each(t, func(w *world) {
 		who := w.sourced("buyer@works.example")
 		u, _ := w.mail(who, w.source.ID)
@@ -201,7 +236,7 @@ func TestANoIsNotLostWithItsType(t *testing.T) {
 	})
 }
 
-func TestTheLastWithdrawalEndsTracking(t *testing.T) {
+func TestL3TheLastWithdrawalEndsTracking(t *testing.T) {
 	onSQLite(t, func(w *world) {
 		who := w.person("ada@example.org", "newsletter")
 		u, _ := w.mail(who, 0)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,7 @@ func (p *Pages) serve(h handler) echo.HandlerFunc {
 		defer cancel()
 		p.looks.guard(c.Response().Header(), c.Path())
 		v := &visit{Context: c, pages: p}
+		v.Embedded = c.Path() == "/subscribe" && v.QueryParam("embed") == "1"
 		v.speak("")
 		defer func() {
 			if r := recover(); r != nil {
@@ -78,6 +80,10 @@ var (
 	used       = &problem{http.StatusGone, "used"}
 	tooYoung   = &problem{http.StatusUnprocessableEntity, "young"}
 	erasedLink = &problem{http.StatusOK, "unknown"}
+	foreignOne = &problem{http.StatusForbidden, "problem.foreign"}
+	linkUsed   = &problem{http.StatusGone, "link.used"}
+	linkLate   = &problem{http.StatusGone, "link.expired"}
+	enough     = &problem{http.StatusTooManyRequests, "problem.complaints"}
 )
 
 func (v *visit) fail(err error) error {
@@ -86,8 +92,11 @@ func (v *visit) fail(err error) error {
 		told = down
 		v.pages.Log.Error("page failed", "route", v.Path(), "method", v.Request().Method, "err", err.Error())
 	}
-	if told == busy || told == down {
+	switch told {
+	case busy, down:
 		v.Response().Header().Set("Retry-After", "60")
+	case enough:
+		v.Response().Header().Set("Retry-After", strconv.Itoa(int(v.pages.limiter.pause.Seconds())))
 	}
 	return v.say(told)
 }
@@ -101,7 +110,7 @@ func (v *visit) say(told *problem) error {
 	v.Title = v.T(title)
 	body := plainBody{Text: v.T(told.key + ".text")}
 	if again := v.again; again != "" && (told == expired || told == used) {
-		body.Again = &link{again, v.T("again.link")}
+		body.Again = &link{Href: again, Label: v.T("again.link")}
 	}
 	return v.show(told.status, "plain", body)
 }
@@ -112,7 +121,10 @@ type plainBody struct {
 }
 
 // link is an address with the words it is shown under.
-type link struct{ Href, Label string }
+type link struct {
+	Href, Label string
+	Apart       bool // opens a page of its own, since this one is in a frame
+}
 
 // show answers with a page.
 func (v *visit) show(status int, template string, body any) error {
@@ -139,7 +151,7 @@ func (v *visit) speak(companys string) {
 // written nowhere.
 func (v *visit) self(lang string) string {
 	q := url.Values{"lang": {lang}}
-	for _, k := range []string{"company", "notice"} {
+	for _, k := range []string{"company", "notice", "item", "embed"} {
 		if c := v.QueryParam(k); c != "" {
 			q.Set(k, c)
 		}

@@ -14,7 +14,8 @@ type wish struct {
 	Channels []string
 	Topics   []string
 	Tracking bool
-	Mailed   bool // the company's email is agreed to already, so that topics or tracking may be asked for alone
+	Item     string // slug of the one thing that the form is for; it comes by email
+	Mailed   bool   // the company's email is agreed to already, so that topics or tracking may be asked for alone
 }
 
 // wishFields are the fields of a form that asks for a wish.
@@ -44,14 +45,17 @@ func (p *Pages) wishOf(form url.Values) (wish, error) {
 	return w, nil
 }
 
-// entries are the grants that a confirmation records, one for each channel. Following opens and
-// clicks belongs to email, and is asked for where email is or has been agreed to.
+// entries are the grants that a confirmation records, one for each channel, and one for the item.
+// Following opens and clicks belongs to email, and is asked for where email is or has been agreed to.
 func (w wish) entries() []consent.Entry {
 	channels := w.Channels
 	if w.Mailed && (w.Tracking || len(w.Types) == 0) && !slices.Contains(channels, string(consent.Email)) {
 		channels = append(slices.Clone(channels), string(consent.Email))
 	}
 	var all []consent.Entry
+	if w.Item != "" {
+		all = append(all, consent.Entry{Channel: consent.Email, Item: w.Item, Notice: w.Notice})
+	}
 	for _, c := range channels {
 		e := consent.Entry{Channel: consent.Channel(c), Topics: w.Topics, Notice: w.Notice}
 		if slices.Contains(w.Channels, c) {
@@ -71,6 +75,10 @@ func (w wish) entries() []consent.Entry {
 func (w wish) check(v *visit) map[string]string {
 	wrong := map[string]string{}
 	switch {
+	case w.Item != "" && len(w.Types) == 0:
+		if len(w.Channels) > 0 || len(w.Topics) > 0 || w.Tracking {
+			wrong["type"] = v.T("error.types.item")
+		}
 	case len(w.Types) > 0 && len(w.Channels) == 0:
 		wrong["channel"] = v.T("error.channels.missing")
 	case len(w.Types) == 0 && !(w.Mailed && (w.Tracking || len(w.Topics) > 0)):
@@ -124,8 +132,12 @@ func (v *visit) offer(w wish, wrong map[string]string) asked {
 	}
 	special := func(e consent.CatalogueEntry) bool { return e.Special }
 	ordinary := func(e consent.CatalogueEntry) bool { return !e.Special }
+	types := "subscribe.types"
+	if w.Item != "" {
+		types = "subscribe.item.types"
+	}
 	return asked{
-		Always: append(group("type", "types", "subscribe.types", "", consent.KindType, w.Types, nil),
+		Always: append(group("type", "types", types, "", consent.KindType, w.Types, nil),
 			group("channel", "channels", "subscribe.channels", "", consent.KindChannel, w.Channels, nil)...),
 		Summary: v.T("subscribe.topics"),
 		Folded: append(group("topic", "topics", "subscribe.topics.legend", "subscribe.topics.lead", consent.KindTopic, w.Topics, ordinary),
@@ -152,7 +164,7 @@ type mistake struct{ Target, Text string }
 func (v *visit) mistakes(wrong map[string]string) mistakes {
 	m := mistakes{Heading: v.N("subscribe.errors", len(wrong))}
 	for _, f := range []struct{ field, target string }{{"type", "types"}, {"channel", "channels"}, {"email", "email"},
-		{"name", "name"}, {"company", "company"}, {"country", "country"}, {"phone", "phone"}, {"age", "age"}} {
+		{"name", "name"}, {"company", "company"}, {"country", "country"}, {"phone", "phone"}, {"age", "age"}, {"complaint", "complaint"}} {
 		if wrong[f.field] != "" {
 			m.Lines = append(m.Lines, mistake{f.target, wrong[f.field]})
 		}

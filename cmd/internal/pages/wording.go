@@ -23,7 +23,7 @@ func (v *visit) wording(n consent.Notice, heading string) wording {
 }
 
 func (v *visit) noticeLink(version string) link {
-	return link{v.pages.URL + "/notice/" + url.PathEscape(version) + "?lang=" + v.Lang.Tag, v.T("subscribe.notice.version", "version", version)}
+	return link{v.pages.URL + "/notice/" + url.PathEscape(version) + "?lang=" + v.Lang.Tag, v.T("subscribe.notice.version", "version", version), v.Embedded}
 }
 
 // current is the newest notice in the language of the page, else in English, else in any. A version
