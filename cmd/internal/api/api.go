@@ -41,9 +41,15 @@ type Deps struct {
 	Node         string // the name of this node, whose Uploads these are
 	MaxUpload    int64  // bytes of an upload; zero: 4 GiB
 
-	Traces  []Trace           // what others hold of a contact, for exports and timelines
-	Erasers []segments.Eraser // what removes it
-	K       int64             // the smallest group that an analyst is shown; zero: 5
+	Desk       *rights.Desk
+	Requests   *rights.Requests
+	Retention  RetentionRunner
+	Holds      *rights.Holds
+	Extensions *rights.Extensions
+	Groups     *rights.Groups
+	Activities func(context.Context) (rights.Register, error) // nil: there is no register
+	Traces     []Trace                                        // what others hold of a contact, for timelines
+	K          int64                                          // the smallest group that an analyst is shown; zero: 5
 
 	Checks  []Check              // what readyz asks; may be empty
 	Metrics *prometheus.Registry // what metrics shows, and where the API adds its own; nil: its own alone
@@ -61,6 +67,11 @@ type ImportRunner interface {
 	Wake()
 }
 
+// RetentionRunner applies every rule in force, or says what that would do. *rights.Retention is one.
+type RetentionRunner interface {
+	Run(ctx context.Context, dry bool) ([]rights.Outcome, error)
+}
+
 // API is the JSON API.
 type API struct {
 	Deps
@@ -75,7 +86,8 @@ func New(d Deps) (*API, error) {
 		"DB": d.DB == nil, "Tokens": d.Tokens == nil, "Audit": d.Audit == nil, "Catalogue": d.Catalogue == nil, "Notices": d.Notices == nil,
 		"Ledger": d.Ledger == nil, "Companies": d.Companies == nil, "Sources": d.Sources == nil, "Contacts": d.Contacts == nil,
 		"Segments": d.Segments == nil, "Mailer": d.Mailer == nil, "Reports": d.Reports == nil, "Imports": d.Imports == nil,
-		"ImportRunner": d.ImportRunner == nil, "Uploads": d.Uploads == nil, "Node": d.Node == "",
+		"Desk": d.Desk == nil, "Requests": d.Requests == nil, "Retention": d.Retention == nil, "Holds": d.Holds == nil, "Extensions": d.Extensions == nil,
+		"Groups": d.Groups == nil, "ImportRunner": d.ImportRunner == nil, "Uploads": d.Uploads == nil, "Node": d.Node == "",
 	} {
 		if missing {
 			return nil, fmt.Errorf("api: %s is missing", name)

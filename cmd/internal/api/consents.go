@@ -82,6 +82,7 @@ func (a *API) consentEntry(c echo.Context, who id.Contact, by Token) (consent.En
 		Types    []string          `json:"types"`
 		Topics   []string          `json:"topics"`
 		Tracking *bool             `json:"tracking"`
+		Item     string            `json:"item"`
 		Notice   string            `json:"notice"`
 		How      consent.How       `json:"how"`
 		Captured schema.Time       `json:"captured_at"`
@@ -104,13 +105,13 @@ func (a *API) consentEntry(c echo.Context, who id.Contact, by Token) (consent.En
 	if in.Action == consent.Grant || in.Action == consent.Request {
 		need(in.Company != "", "company", "is missing: a yes is given to one company; write its slug")
 		need(in.Channel != "", "channel", "is missing: a yes is given for one channel, such as email")
-		need(len(in.Types)+len(in.Topics) > 0 || in.Tracking != nil, "types", "is missing: say what is agreed to in types, topics or tracking")
+		need(len(in.Types)+len(in.Topics) > 0 || in.Tracking != nil || in.Item != "", "types", "is missing: say what is agreed to in types, topics, tracking or item")
 	}
 	if wrong != nil {
 		return consent.Entry{}, invalid.problem("Nothing was recorded.", wrong...)
 	}
 	e := consent.Entry{Contact: who, Action: in.Action, Channel: in.Channel, Types: in.Types, Topics: in.Topics, Tracking: in.Tracking,
-		Notice: in.Notice, How: in.How, Captured: in.Captured, Actor: by.Name, Evidence: in.Evidence}
+		Item: in.Item, Notice: in.Notice, How: in.How, Captured: in.Captured, Actor: by.Name, Evidence: in.Evidence}
 	if in.Company != "" {
 		company, err := a.Companies.BySlug(c.Request().Context(), in.Company)
 		if errors.Is(err, segments.ErrNotFound) {

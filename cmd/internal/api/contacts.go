@@ -7,7 +7,6 @@ import (
 	"beckon/schema"
 	"beckon/schema/id"
 	"beckon/segments"
-	"beckon/segments/consent"
 	"beckon/segments/rights"
 
 	"github.com/labstack/echo/v4"
@@ -92,74 +91,56 @@ func (a *API) patchContact(c echo.Context, by Token) error {
 	return c.JSON(http.StatusOK, got)
 }
 
-// receipt says what an erasure removed and what stays, and why.
-type receipt struct {
-	Contact  id.Contact  `json:"contact"`
-	ErasedAt schema.Time `json:"erased_at"`
-	Kept     []string    `json:"kept"`
-}
-
-const (
-	keptHash  = "a keyed hash of the address, so that no import or form brings it back"
-	keptAudit = "the security logs and the audit log, which name identifiers and no person, until their own end"
-)
-
 func (a *API) eraseContact(c echo.Context, by Token) error {
 	who, err := pathID[id.Contact](c)
 	if err != nil {
 		return err
 	}
 	var in struct {
-		Reason string `json:"reason"`
+		Reason rights.Reason `json:"reason"`
 	}
 	if c.Request().ContentLength != 0 {
 		if err := decode(c, &in); err != nil {
 			return err
 		}
 	}
-	leave, kept := consent.BlockErased, []string{keptHash, keptAudit}
 	switch in.Reason {
-	case "", "request":
-		in.Reason = "request"
-	case "under-13":
-		leave, kept = 0, []string{keptAudit}
+	case "", rights.OnRequest:
+		in.Reason = rights.OnRequest
+	case rights.UnderAge:
 	default:
 		return invalid.problem("Nothing was erased.", FieldError{"reason", "must be request or under-13"})
 	}
-	if err := a.erase(c, by, who, leave, in.Reason); err != nil {
+	got, err := a.erase(c, by, who, in.Reason)
+	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, receipt{who, schema.At(a.Now()), kept})
+	return c.JSON(http.StatusOK, got)
 }
 
+// deleteContact is an erasure at the person's request, for callers who want no receipt.
 func (a *API) deleteContact(c echo.Context, by Token) error {
 	who, err := pathID[id.Contact](c)
 	if err != nil {
 		return err
 	}
-	if err := a.erase(c, by, who, consent.BlockErased, "request"); err != nil {
+	got, err := a.erase(c, by, who, rights.OnRequest)
+	if err != nil {
 		return err
+	}
+	if got.Result != rights.Erased {
+		return conflict.problem("A legal hold stands: nothing was erased, and nothing is done with the data from now on.")
 	}
 	return c.NoContent(http.StatusNoContent)
 }
 
-// erase removes what every package holds of the contact, in one transaction with the log's entry.
-func (a *API) erase(c echo.Context, by Token, who id.Contact, leave consent.Block, reason string) error {
+func (a *API) erase(c echo.Context, by Token, who id.Contact, why rights.Reason) (got rights.Receipt, err error) {
 	ctx := c.Request().Context()
-	return a.DB.Tx(ctx, func(tx *schema.Tx) error {
-		if err := a.Contacts.EraseIn(ctx, tx, who, leave, a.Erasers...); err != nil {
-			return err
-		}
-		return a.record(c, tx, by, "contact.erase", who.String(), reason)
+	err = a.DB.Tx(ctx, func(tx *schema.Tx) (err error) {
+		got, err = a.Desk.Erase(ctx, tx, who, why, by.Name)
+		return err
 	})
-}
-
-// everything is all that is held of a contact.
-type everything struct {
-	AsOf    schema.Time         `json:"as_of"`
-	Contact segments.Contact    `json:"contact"`
-	Consent consentView         `json:"consent"`
-	Traces  map[string][]Moment `json:"traces"`
+	return got, err
 }
 
 // exportContact answers with the copy of their data that a person may ask for.
@@ -174,31 +155,12 @@ func (a *API) exportContact(c echo.Context, by Token) error {
 			return err
 		}
 	}
-	ctx := c.Request().Context()
-	slugs, err := a.companySlugs(ctx)
-	if err != nil {
-		return err
+	format := c.QueryParam("format")
+	if format != "" && format != "json" && format != "csv" {
+		return invalid.problem("Nothing was handed out.", FieldError{"format", "must be json or csv"})
 	}
-	all := everything{AsOf: schema.At(a.Now()), Traces: map[string][]Moment{}}
-	err = a.DB.View(ctx, func(tx *schema.Tx) (err error) {
-		if all.Contact, err = a.Contacts.GetIn(ctx, tx, who); err != nil {
-			return err
-		}
-		v, rows, err := a.consents(ctx, tx, who, 0, slugs)
-		if err != nil {
-			return err
-		}
-		all.Consent = v
-		all.Consent.Items = append([]consent.Row{}, rows...)
-		for _, t := range a.Traces {
-			moments, err := t.Of(ctx, tx, who)
-			if err != nil {
-				return err
-			}
-			all.Traces[t.Name] = append([]Moment{}, moments...)
-		}
-		return nil
-	})
+	ctx := c.Request().Context()
+	all, err := a.Desk.Copy(ctx, a.DB, who)
 	if err != nil {
 		return err
 	}
@@ -206,6 +168,10 @@ func (a *API) exportContact(c echo.Context, by Token) error {
 	if err != nil {
 		return err
 	}
+	if format == "csv" {
+		download(c, "text/csv; charset=utf-8", who.String()+".csv")
+		return all.WriteCSV(c.Response())
+	}
 	download(c, echo.MIMEApplicationJSON, who.String()+".json")
-	return c.JSON(http.StatusOK, all)
+	return all.WriteJSON(c.Response())
 }

@@ -13,6 +13,7 @@ import (
 	"beckon/schema/id"
 	"beckon/schema/servertest"
 	"beckon/segments/consent"
+	"beckon/segments/rights"
 )
 
 // furnish makes a company, a notice and a source.
@@ -190,19 +191,25 @@ func TestAContactFromCreationToErasure(t *testing.T) {
 		w.call(Marketer, "GET", "/contacts/"+made.ID, nil).into(t, http.StatusOK, nil)
 		w.call(Marketer, "POST", "/contacts/"+made.ID+"/consent", grant).into(t, http.StatusCreated, nil)
 		var whole struct {
-			Contact struct{ Email string }
-			Consent struct {
-				Items []struct{ Evidence map[string]string }
+			Contact string
+			Parts   []struct {
+				Name string
+				Rows []map[string]any
 			}
 		}
 		w.call(Privacy, "GET", "/contacts/"+made.ID+"/export", nil).into(t, http.StatusOK, &whole)
-		if whole.Contact.Email != "jo@example.org" || len(whole.Consent.Items) != 1 || whole.Consent.Items[0].Evidence["form"] != "footer" {
+		if whole.Contact != made.ID || whole.Parts[0].Rows[0]["Email address"] != "jo@example.org" || whole.Parts[1].Rows[0]["Evidence"] != "footer" {
 			t.Errorf("the export holds %+v", whole)
 		}
-		var receipt struct{ Kept []string }
+		table := w.call(Privacy, "GET", "/contacts/"+made.ID+"/export?format=csv", nil)
+		if table.into(t, http.StatusOK, nil); !strings.Contains(string(table.body), "Contact details,1,Email address,jo@example.org") {
+			t.Errorf("as CSV: %s", table.body)
+		}
+		w.call(Privacy, "GET", "/contacts/"+made.ID+"/export?format=xml", nil).is(t, invalid, "format")
+		var receipt rights.Receipt
 		w.call(Privacy, "POST", "/contacts/"+made.ID+"/erase", nil).into(t, http.StatusOK, &receipt)
-		if len(receipt.Kept) != 2 {
-			t.Errorf("the receipt says %q", receipt.Kept)
+		if receipt.Result != rights.Erased || len(receipt.Removed) != 2 || len(receipt.Kept) == 0 {
+			t.Errorf("the receipt says %+v", receipt)
 		}
 		for _, path := range []string{"", "/consent", "/timeline", "/export"} {
 			w.call(Privacy, "GET", "/contacts/"+made.ID+path, nil).is(t, notFound)
@@ -214,7 +221,7 @@ func TestAContactFromCreationToErasure(t *testing.T) {
 			t.Errorf("found after erasure: %v", none.Items)
 		}
 		want := []string{"the marketer: contact.create", "the marketer: contact.merge", "the privacy: contact.change", "the privacy: contact.read",
-			"the marketer: contact.read", "the marketer: consent.grant", "the privacy: contact.export legal-obligation", "the privacy: contact.erase"}
+			"the marketer: contact.read", "the marketer: consent.grant", "the privacy: contact.export legal-obligation", "the privacy: contact.export legal-obligation", "the privacy: contact.erase"}
 		if got := w.logged(made.ID); !slices.Equal(got, want) {
 			t.Errorf("logged %q\nwant %q", got, want)
 		}
@@ -327,10 +334,5 @@ func TestTheTimelineTellsEverythingInOrder(t *testing.T) {
 	}
 	if want := []string{"contact.created", "mail.sent", "consent.grant"}; !slices.Equal(what, want) {
 		t.Errorf("got %q, want %q", what, want)
-	}
-	var whole struct{ Traces map[string][]any }
-	w.call(Privacy, "GET", "/contacts/"+who+"/export?ground=consent", nil).into(t, http.StatusOK, &whole)
-	if len(whole.Traces["mails"]) != 1 {
-		t.Errorf("the export holds %v", whole.Traces)
 	}
 }

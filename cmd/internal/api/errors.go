@@ -35,6 +35,12 @@ var meanings = []meaning{
 	{consent.ErrExists, conflict, "A notice of this version exists with another text or language; another wording needs another version.", "version"},
 	{consent.ErrAddress, invalid, "Nothing was stored.", "email"},
 	{rights.ErrGround, noGround, "Name one of consent, contract, legal-obligation, vital-interests, public-function and legitimate-interests in ?ground=. It is written to the audit log.", "ground"},
+	{rights.ErrNoContact, notFound, "Nothing has the identifier in this address.", ""},
+	{rights.ErrNoRequest, notFound, "There is no such request.", ""},
+	{rights.ErrSettled, conflict, "The request is closed, and stays as it was answered.", ""},
+	{rights.ErrNoHold, notFound, "There is no such hold, or it was released before.", ""},
+	{rights.ErrNoExtension, notFound, "There is no such extension, or it is over.", ""},
+	{rights.ErrHeld, conflict, "A legal hold stands: nothing was erased.", ""},
 	{ErrUnknownToken, notFound, "There is no such token.", ""},
 	{ErrTokenName, invalid, "The token cannot have this name.", "name"},
 	{ErrRole, invalid, "There is no such role.", "role"},
@@ -51,6 +57,13 @@ func problemOf(err error) *Problem {
 	}
 	if e, ok := errors.AsType[*segments.Invalid](err); ok {
 		return invalid.problem("The fields named say what to do; nothing was stored or changed.", fieldErrors(e.Fields)...)
+	}
+	if e, ok := errors.AsType[*rights.Invalid](err); ok {
+		var fields []FieldError
+		for _, f := range e.Fields {
+			fields = append(fields, FieldError(f))
+		}
+		return invalid.problem("The fields named say what to do; nothing was stored or changed.", fields...)
 	}
 	if e, ok := errors.AsType[*consent.ErrUnknownSlug](err); ok {
 		field := map[string]string{consent.KindType: "types", consent.KindTopic: "topics"}[e.Kind]

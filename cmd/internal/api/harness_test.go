@@ -58,7 +58,7 @@ func (c *clock) move(d time.Duration) {
 
 // document parses and checks the OpenAPI document once for all tests.
 var document = sync.OnceValues(func() (*openapi3.T, error) {
-	for _, media := range []string{"application/jsonl", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"} {
+	for _, media := range []string{"application/jsonl", "text/markdown", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
 	b, err := OpenAPI()

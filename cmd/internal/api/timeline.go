@@ -61,7 +61,7 @@ func (a *API) timelineOf(ctx context.Context, q schema.Querier, who id.Contact) 
 
 func consentDetail(r consent.Row) map[string]any {
 	d := map[string]any{"seq": r.Seq, "outcome": r.Outcome, "how": r.How}
-	for name, v := range map[string]string{"company": r.Company, "channel": string(r.Channel), "notice": r.Notice} {
+	for name, v := range map[string]string{"company": r.Company, "channel": string(r.Channel), "notice": r.Notice, "item": r.Item} {
 		if v != "" {
 			d[name] = v
 		}
