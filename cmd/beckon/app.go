@@ -36,6 +36,9 @@ type app struct {
 	ledger    *consent.Ledger
 	gate      *consent.Gate
 	audit     *rights.Audit
+	journal   *rights.Journal
+	desk      *rights.Desk
+	holds     *rights.Holds
 	companies *segments.Companies
 	sources   *segments.Sources
 	contacts  *segments.Contacts
@@ -85,12 +88,17 @@ func open(ctx context.Context, conf *Config, log *slog.Logger, now func() time.T
 		return nil, err
 	}
 	a.notices = consent.NewNotices(a.db, now)
-	a.ledger = consent.NewLedger(a.db, consent.LedgerOptions{HashKey: a.secrets.hash, Now: now})
+	if err := a.openJournal(); err != nil {
+		return nil, err
+	}
+	a.ledger = consent.NewLedger(a.db, consent.LedgerOptions{HashKey: a.secrets.hash, Journal: noes{a.journal}, Now: now})
 	a.gate = consent.NewGate(a.db, a.catalogue, consent.GateOptions{Now: now})
 	a.audit = rights.NewAudit(a.db, now)
 	a.companies = segments.NewCompanies(a.db, now)
-	a.sources = segments.NewSources(a.db, a.catalogue, now)
+	a.sources = segments.NewSources(a.db, a.ledger, a.catalogue, now)
 	a.contacts = segments.NewContacts(a.db, a.ledger, a.catalogue, now)
+	a.holds = rights.NewHolds(a.db, rights.Reach{OfSource: a.contacts.OfSource, OfCompany: a.contacts.OfCompany}, now)
+	a.desk = a.newDesk()
 	a.imports = segments.NewImports(a.db, now)
 	a.segments = segments.NewSegments(a.db, a.gate, a.catalogue, now)
 	if conf.Geo != "" {
@@ -143,12 +151,13 @@ func (a *app) openCounts(embedded bool) (err error) {
 	return nil
 }
 
-// maySend says whether every refusal that was answered is in the database.
+// maySend says whether every refusal that was answered is in the database, and the database is not an
+// older one that was put back.
 func (a *app) maySend() error {
 	if a.running == nil {
 		return errors.New("no refusals journal is open")
 	}
-	return a.running.refusals.guard.Ready()
+	return errors.Join(a.running.refusals.guard.Ready(), a.running.checkpoint.ready())
 }
 
 // close undoes open, in reverse order.

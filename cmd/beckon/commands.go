@@ -139,7 +139,7 @@ func consentCommand() *cobra.Command {
 	group := &cobra.Command{Use: "consent", Short: "The consent ledger"}
 	group.AddCommand(withApp(&cobra.Command{Use: "verify", Short: "Check every chain of the ledger", Args: cobra.NoArgs},
 		func(ctx context.Context, a *app, cmd *cobra.Command, _ []string) error {
-			found, err := a.ledger.Verify(ctx)
+			found, err := a.ledger.Verify(ctx, "")
 			if err != nil {
 				return err
 			}

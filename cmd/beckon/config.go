@@ -28,6 +28,7 @@ type Config struct {
 	Journal        string
 	DKIM           string
 	TrustedProxies string
+	Embed          string
 	Insecure       bool
 	SenderConns    int
 }
@@ -51,6 +52,7 @@ var settings = []setting{
 	{"journal", "BECKON_JOURNAL", "directory of the refusals journal, shared by the nodes, on another disk than the database (default: under the data directory)", "", func(c *Config) *string { return &c.Journal }},
 	{"dkim", "BECKON_DKIM", "domain:selector:path of a private key, separated by commas", "", func(c *Config) *string { return &c.DKIM }},
 	{"trusted-proxies", "BECKON_TRUSTED_PROXIES", "networks (CIDR, separated by commas) whose X-Forwarded-For is believed", "", func(c *Config) *string { return &c.TrustedProxies }},
+	{"embed", "BECKON_EMBED", "sites that may show the subscription form in a frame: origins such as https://www.example.org, separated by commas", "", func(c *Config) *string { return &c.Embed }},
 }
 
 // flags binds the settings to a command's flags, with the environment as default.

@@ -1,98 +1,114 @@
 package main
 
 import (
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"regexp"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"beckon/cmd/internal/demo"
 )
 
-// TestS26ARestoredDatabaseHearsTheNoesSince: somebody unsubscribes, yesterday's database is restored,
-// and the no stands before anything is sent.
-func TestS26ARestoredDatabaseHearsTheNoesSince(t *testing.T) {
-	catcher, err := demo.ListenCatcher("127.0.0.1:0", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer catcher.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	l.Close()
-	data := t.TempDir()
-	n := &node{t: t, base: "http://" + listen, env: []string{asBeckon + "=1", "BECKON_LISTEN=" + listen, "BECKON_DATA=" + data, "BECKON_SMTP=smtp://" + catcher.Addr() + "?tls=none"}}
-	c := exec.Command(os.Args[0], "token", "create", "--role", "admin", "--name", "test")
-	c.Env = append(os.Environ(), n.env...)
-	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.token = strings.TrimSpace(string(out))
-	n.start()
-	defer func() { n.kill() }()
-	n.campaign(6)
+// since is something that somebody says after the backup was made.
+type since struct {
+	who    string
+	say    func(h *premises, who string, before, after *demo.Caught) // mails sent before the backup and after it
+	erased bool
+}
 
-	files := []string{data + "/beckon.db", data + "/beckon.db-wal"}
-	n.kill()
-	yesterday := map[string][]byte{}
-	for _, f := range files {
-		if yesterday[f], err = os.ReadFile(f); err != nil {
-			t.Fatal(err)
+// noesSince must all hold after the restore.
+var noesSince = map[string]since{
+	"leaves with the link of a mail from before the backup":        {who: "p0@people.example", say: func(h *premises, _ string, before, _ *demo.Caught) { h.unsubscribe(before) }},
+	"leaves with the link of a mail that the backup does not know": {who: "p1@people.example", say: func(h *premises, _ string, _, after *demo.Caught) { h.unsubscribe(after) }},
+	"objects on the preferences page": {who: "p2@people.example", say: func(h *premises, who string, _, after *demo.Caught) {
+		if status, body := h.submit(h.link(after, "p"), url.Values{"do": {"object"}}); status != http.StatusOK {
+			h.t.Fatalf("%s objects: %d %s", who, status, body)
 		}
-	}
-	n.start()
-	mail := catcher.All()[0]
-	link := regexp.MustCompile(`<(http[^>]+/u/[^>]+)>`).FindStringSubmatch(mail.Header.Get("List-Unsubscribe"))[1]
-	resp, err := http.Post(link, "application/x-www-form-urlencoded", strings.NewReader("List-Unsubscribe=One-Click"))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%v %v", resp, err)
-	}
-	resp.Body.Close()
-	count := func() int {
-		var v struct{ Count int }
-		n.call("GET", "/segments/seg_1/count", "", nil, &v)
-		return v.Count
-	}
-	if got := count(); got != 5 {
-		t.Fatalf("%d are in the segment after one has left", got)
-	}
-	rows := func() int {
-		var v struct{ Items []struct{ ID string } }
-		n.call("GET", "/contacts?email="+mail.To, "", nil, &v)
-		var ledger struct{ Items []struct{ Action string } }
-		n.call("GET", "/contacts/"+v.Items[0].ID+"/consent", "", nil, &ledger)
-		noes := 0
-		for _, e := range ledger.Items {
-			if e.Action == "withdraw" {
-				noes++
+	}},
+	"unticks the newsletter on the preferences page": {who: "p3@people.example", say: func(h *premises, who string, before, _ *demo.Caught) {
+		if status, body := h.submit(h.link(before, "p"), url.Values{"do": {"save"}, "shown": {"type/acme/email/newsletter"}}); status != http.StatusOK {
+			h.t.Fatalf("%s saves: %d %s", who, status, body)
+		}
+	}},
+	"opts out through the API": {who: "p4@people.example", say: func(h *premises, who string, _, _ *demo.Caught) {
+		h.say(who, `{"action":"withdraw","company":"acme","channel":"email","types":["newsletter"],"how":"api"}`)
+	}},
+	"says no on the phone": {who: "p5@people.example", say: func(h *premises, who string, _, _ *demo.Caught) { h.say(who, `{"action":"object","how":"phone"}`) }},
+	"is restricted":        {who: "p6@people.example", say: func(h *premises, who string, _, _ *demo.Caught) { h.say(who, `{"action":"restrict","how":"email"}`) }},
+	"is in a file of noes": {who: "p7@people.example", say: func(h *premises, who string, _, _ *demo.Caught) {
+		h.must("import", h.write("email\n"+who+"\n"), "--as", "objected")
+	}},
+	"is in a file of dead addresses": {who: "p8@people.example", say: func(h *premises, who string, _, _ *demo.Caught) {
+		h.must("import", h.write("email\n"+who+"\n"), "--as", "bounced")
+	}},
+	"is erased through the API": {who: "p9@people.example", erased: true, say: func(h *premises, who string, _, _ *demo.Caught) {
+		h.post("/contacts/"+h.contact(who)+"/erase", "", nil)
+	}},
+	"is erased on the command line":         {who: "p10@people.example", erased: true, say: func(h *premises, who string, _, _ *demo.Caught) { h.must("contact", "erase", who) }},
+	"came after the backup, and left":       {who: "new0@people.example", erased: true, say: func(h *premises, _ string, _, after *demo.Caught) { h.unsubscribe(after) }},
+	"came after the backup, and was erased": {who: "new1@people.example", erased: true, say: func(h *premises, who string, _, _ *demo.Caught) { h.must("contact", "erase", who) }},
+	"was never held, and is in a file of noes": {who: "stranger@people.example", erased: true, say: func(h *premises, who string, _, _ *demo.Caught) {
+		h.must("import", h.write("email\n"+who+"\n"), "--as", "withdrawn")
+	}},
+}
+
+// TestS26ARestoredDatabaseHearsTheNoesSince: whatever was refused or erased after the backup holds in the
+// restored database before anything is sent, also when the address is imported again.
+func TestS26ARestoredDatabaseHearsTheNoesSince(t *testing.T) {
+	storages(t, func(t *testing.T, on demoStorage) {
+		h := newPremises(t, on, "")
+		const people = 14 // of whom p11 to p13 say nothing
+		first := h.launch(people)
+		h.untilStatus(first, "finished")
+		h.backup()
+		h.imported("new0@people.example", "new1@people.example", "new2@people.example")
+		second, _ := h.again("seg_1")
+		for name, s := range noesSince {
+			var before, after *demo.Caught
+			if !strings.HasPrefix(s.who, "new") && !strings.HasPrefix(s.who, "stranger") {
+				before = h.mail(first, s.who)
+			}
+			if !strings.HasPrefix(s.who, "stranger") {
+				after = h.mail(second, s.who)
+			}
+			t.Logf("%s %s", s.who, name)
+			s.say(h, s.who, before, after)
+		}
+		if _, got := h.again("seg_1"); !slices.Equal(got, []string{"new2@people.example", "p11@people.example", "p12@people.example", "p13@people.example"}) {
+			t.Fatalf("before the restore a mail went to %v", got)
+		}
+		told := h.restore()
+
+		for name, s := range noesSince {
+			if held := h.contact(s.who) != ""; held == s.erased {
+				t.Errorf("%s %s; held after the restore: %v", s.who, name, held)
 			}
 		}
-		return noes
-	}
-	if got := rows(); got != 1 {
-		t.Errorf("the ledger holds the no %d times", got)
-	}
-
-	n.kill()
-	for _, f := range files {
-		if err := os.WriteFile(f, yesterday[f], 0o600); err != nil {
-			t.Fatal(err)
+		_, got := h.again("seg_1")
+		silent := []string{"p11@people.example", "p12@people.example", "p13@people.example"}
+		for name, s := range noesSince {
+			if slices.Contains(got, s.who) {
+				t.Errorf("%s %s, and is mailed after the restore", s.who, name)
+			}
 		}
-	}
-	os.Remove(data + "/beckon.db-shm")
-	n.start() // ready means that the journal has been replayed
-	if got := count(); got != 5 {
-		t.Errorf("%d are in the segment after the restore", got)
-	}
-	if got := rows(); got != 1 {
-		t.Errorf("after the restore the ledger holds the no %d times", got)
-	}
+		for _, who := range silent {
+			if !slices.Contains(got, who) {
+				t.Errorf("%s said nothing, and is not mailed after the restore", who)
+			}
+		}
+		// Whoever imports their list again changes nothing for those who said no, nor for the erased.
+		all := []string{"new2@people.example"}
+		for _, s := range noesSince {
+			all = append(all, s.who)
+		}
+		h.imported(all...)
+		_, got = h.again("seg_1")
+		if want := append([]string{"new2@people.example"}, silent...); !slices.Equal(got, want) {
+			t.Errorf("after another import a mail went to %v, want %v", got, want)
+		}
+		if !strings.Contains(told, "Applied from the refusals journal") || !strings.Contains(told, "finished") {
+			t.Errorf("told: %s", told)
+		}
+	})
 }

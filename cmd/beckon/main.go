@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), importCommand(), countersCommand(), consentCommand(), contactCommand(), demoCommand(), benchCommand(), geoCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), importCommand(), countersCommand(), consentCommand(), contactCommand(), demoCommand(), benchCommand(), geoCommand(), backupCommand(), restoreCommand(), retentionCommand(), registerCommand())
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return 0

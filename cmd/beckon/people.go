@@ -10,7 +10,7 @@ import (
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/schema/id"
-	"beckon/segments"
+	"beckon/segments/rights"
 	"beckon/tracker/event"
 
 	"github.com/spf13/cobra"
@@ -91,25 +91,57 @@ func (a *app) traces() []api.Trace {
 	}
 }
 
-// erasers remove them; the durable totals, which lead to nobody, stay.
-func (a *app) erasers() []segments.Eraser {
-	return []segments.Eraser{event.DeleteContact, queue.Forget}
-}
-
 func contactCommand() *cobra.Command {
 	group := &cobra.Command{Use: "contact", Short: "What is held of one person"}
-	group.AddCommand(
-		withApp(&cobra.Command{Use: "erase EMAIL", Short: "Erase a contact; a keyed hash of the address stays, so that it is never mailed again", Args: cobra.ExactArgs(1)},
-			func(ctx context.Context, a *app, cmd *cobra.Command, args []string) error {
-				c, err := a.contacts.ByEmail(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				if err := a.contacts.Delete(ctx, c.ID, a.erasers()...); err != nil {
-					return err
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), "Erased. Kept: a keyed hash of the address, so that no import brings it back; the durable totals, which lead to nobody.")
-				return nil
-			}))
+	var asCSV bool
+	export := withApp(&cobra.Command{Use: "export EMAIL", Short: "Write everything that is held of a person", Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, a *app, cmd *cobra.Command, args []string) error {
+			c, err := a.contacts.ByEmail(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			all, err := a.desk.Copy(ctx, a.db, c.ID)
+			if err != nil {
+				return err
+			}
+			if err := a.audit.Write(ctx, nil, rights.Entry{Actor: operator, Action: "contact.export", Object: c.ID.String(), Ground: rights.LegalObligation}); err != nil {
+				return err
+			}
+			if asCSV {
+				return all.WriteCSV(cmd.OutOrStdout())
+			}
+			return all.WriteJSON(cmd.OutOrStdout())
+		})
+	export.Flags().BoolVar(&asCSV, "csv", false, "write CSV: part, row, field and value")
+	var why string
+	erase := withApp(&cobra.Command{Use: "erase EMAIL", Short: "Erase a contact; a keyed hash of the address stays, so that it is never mailed again", Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, a *app, cmd *cobra.Command, args []string) error {
+			if r := rights.Reason(why); r != rights.OnRequest && r != rights.UnderAge {
+				return errors.New("--reason is request or under-13")
+			}
+			c, err := a.contacts.ByEmail(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			var got rights.Receipt
+			err = a.db.Tx(ctx, func(tx *schema.Tx) (err error) {
+				got, err = a.desk.Erase(ctx, tx, c.ID, rights.Reason(why), operator)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s: %s\n", got.Contact, got.Result)
+			for _, k := range got.Kept {
+				fmt.Fprintf(out, "Kept: %s: %s\n", k.What, k.Why)
+			}
+			return nil
+		})
+	erase.Flags().StringVar(&why, "reason", string(rights.OnRequest), "request, or under-13, which leaves no hash of the address either")
+	group.AddCommand(export, erase)
 	return group
 }
+
+// operator is who stands in the audit log for what is done on the command line.
+const operator = "command line"

@@ -12,6 +12,7 @@ import (
 	"beckon/cmd/internal/api"
 	"beckon/cmd/internal/pages"
 	"beckon/segments"
+	"beckon/segments/rights"
 	"beckon/tracker"
 	"beckon/tracker/event"
 
@@ -58,6 +59,8 @@ type running struct {
 	importer *api.ImportWorker
 	courier  *courier
 	refusals *refusals
+
+	checkpoint *checkpoint
 }
 
 // faces opens the spool and builds everything that is served over HTTP.
@@ -80,7 +83,8 @@ func (a *app) faces() (*echo.Echo, error) {
 	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Geo: a.geo, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
 	if a.recipients, err = pages.New(pages.Options{
 		URL: a.conf.URL, DB: a.db, Keys: a.secrets.ring, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger, Companies: a.companies, Sources: a.sources,
-		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Journal: a.running.refusals, Now: a.now, Log: a.log,
+		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Journal: a.running.refusals,
+		Desk: a.desk, Audit: a.audit, Inbox: rights.NewRequests(a.db, a.audit, a.now), Embed: fields(a.conf.Embed), Now: a.now, Log: a.log,
 	}); err != nil {
 		return nil, err
 	}
@@ -95,11 +99,16 @@ func (a *app) faces() (*echo.Echo, error) {
 	}
 	importer := &segments.Importer{DB: a.db, Ledger: a.ledger, Gate: a.gate, Catalogue: a.catalogue, Now: a.now}
 	a.running.importer = api.NewImportWorker(importer, a.imports, uploads, a.running.spool.Node())
+	retention, err := a.newRetention()
+	if err != nil {
+		return nil, err
+	}
 	service, err := api.New(api.Deps{
 		DB: a.db, Tokens: api.NewTokens(a.db, a.now), Audit: a.audit, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger,
 		Companies: a.companies, Sources: a.sources, Contacts: a.contacts, Segments: a.segments, Mailer: a.mailer, Reports: a.report, DoubleOptIn: a.recipients,
 		Imports: a.imports, ImportRunner: a.running.importer, Uploads: uploads, Node: a.running.spool.Node(),
-		Traces: a.traces(), Erasers: a.erasers(), Checks: a.readiness(), Metrics: metrics, Log: a.log, Now: a.now,
+		Desk: a.desk, Requests: rights.NewRequests(a.db, a.audit, a.now), Retention: retention, Holds: a.holds, Extensions: rights.NewExtensions(a.db, a.now),
+		Groups: rights.NewGroups(a.db, a.now), Activities: a.register, Traces: a.traces(), Checks: a.readiness(), Metrics: metrics, Log: a.log, Now: a.now,
 	})
 	if err != nil {
 		return nil, err
@@ -123,15 +132,13 @@ func (a *app) openRunning() error {
 			shout(err)
 		}
 	})
-	refusals, err := a.openRefusals(a.conf.Journal, spool.Node())
-	if err != nil {
-		return fmt.Errorf("BECKON_JOURNAL: %w", err)
-	}
 	a.running = &running{
-		refusals: refusals,
+		refusals: a.newRefusals(),
 		spool:    spool,
 		drain:    &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
 		courier:  newCourier(a.relays, a.log, a.now),
+
+		checkpoint: newCheckpoint(a.ledger, a.headsPath(), a.log),
 	}
 	return nil
 }
@@ -157,6 +164,7 @@ func (a *app) readiness() []api.Check {
 		{Name: "database", Ask: a.db.Ping},
 		{Name: "redis", Ask: func(ctx context.Context) error { return reachRedis(ctx, a.redis) }},
 		{Name: "journal", Ask: func(context.Context) error { return a.running.refusals.guard.Ready() }},
+		{Name: "ledger", Ask: func(context.Context) error { return a.running.checkpoint.ready() }},
 		{Name: "spool", Ask: func(context.Context) error {
 			if age := a.running.spool.OldestAge(); age > staleSpool {
 				return fmt.Errorf("%d hits wait for the database, the oldest for %s", a.running.spool.Backlog(), age.Round(time.Second))
@@ -180,6 +188,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 	g.Go(func() error { return a.running.drain.Run(work) })
 	g.Go(func() error { return a.counter.Run(work) })
 	g.Go(func() error { return a.running.refusals.guard.Run(work) })
+	g.Go(func() error { return a.running.checkpoint.run(work) })
 	g.Go(func() error { return a.mailer.Run(work) })
 	g.Go(func() error { return a.running.importer.Run(work) })
 	g.Go(func() error { return a.running.courier.Run(work) })
