@@ -22,6 +22,7 @@ import (
 
 var (
 	beaconForm = regexp.MustCompile(`http://127\.0\.0\.1:8080/o/[A-Za-z0-9_-]+\.gif`)
+	oneClick   = regexp.MustCompile(`^<http://127\.0\.0\.1:8080/u/[A-Za-z0-9_-]+>(,\s*<mailto:[^<>]+>)?$`) // one address of the web, first
 	clickForm  = regexp.MustCompile(`http://127\.0\.0\.1:8080/c/[A-Za-z0-9_-]+`)
 )
 
@@ -31,7 +32,7 @@ func (l letter) tracked() []string {
 	return found
 }
 
-func TestTheMainJob(t *testing.T) {
+func TestS9S19B1B17TheMainJob(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		w := newWorld(t, db)
 		w.source("broker")
@@ -105,6 +106,9 @@ func TestTheMainJob(t *testing.T) {
 					}
 				}
 			}
+			if lists := l.head["List-Unsubscribe"]; len(lists) != 1 || !oneClick.MatchString(lists[0]) {
+				t.Errorf("%s's mail has the header %q", n, lists)
+			}
 			if l.head.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" || !strings.Contains(l.head.Get("From"), "news@acme.example") || l.from != "news@acme.example" {
 				t.Errorf("%s's mail has the headers %v, from %s", n, l.head, l.from)
 			}
@@ -145,7 +149,7 @@ func tokenOf(address string) string {
 	return strings.TrimSuffix(address[strings.LastIndexByte(address, '/')+1:], ".gif")
 }
 
-func TestFewAnonymousRecipientsGetPlainLinks(t *testing.T) {
+func TestL15FewAnonymousRecipientsGetPlainLinks(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		w := newWorld(t, db)
 		w.optIn(w.person("ann@example.org", "", ""), false)
@@ -164,7 +168,7 @@ func TestFewAnonymousRecipientsGetPlainLinks(t *testing.T) {
 	})
 }
 
-func TestStrictAndOff(t *testing.T) {
+func TestL4StrictAndOff(t *testing.T) {
 	for tracking, followed := range map[string]int{"strict": 1, "off": 0} {
 		w := newWorld(t, servertest.SQLite(t))
 		for _, n := range []string{"ann", "bob", "dee"} {

@@ -186,7 +186,7 @@ func restorePostgres(ctx context.Context, dsn, path string, replace bool, first 
 		return err
 	}
 	defer t.Rollback()
-	tx := &Tx{t, Postgres}
+	tx := &Tx{tx: t, dialect: Postgres}
 	schema, err := clearSchema(ctx, tx, replace)
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ type DB struct {
 	read    *sqlx.DB
 	dsn     string       // as given to Open; it may hold a password
 	lock    *flock.Flock // SQLite: shared by who has the file open, so that nobody restores under them
+	scrub   *scrubber
 }
 
 // Open opens sqlite:PATH or postgres://… . It reaches the server once, so that a wrong address is
@@ -104,7 +105,15 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	n := max(4, runtime.NumCPU())
 	read.SetMaxOpenConns(n)
 	read.SetMaxIdleConns(n)
-	return &DB{SQLite, write, read, "sqlite:" + path, lock}, nil
+	scrub, err := sqlx.Open("sqlite", sqliteURI(path, url.Values{"_pragma": {"busy_timeout(20)"}}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("schema: open sqlite: %w", err), write.Close(), read.Close(), lock.Close())
+	}
+	scrub.SetMaxOpenConns(1)
+	scrub.SetMaxIdleConns(0)
+	db := &DB{SQLite, write, read, "sqlite:" + path, lock, &scrubber{conn: scrub}}
+	db.scrub.soon(scrubAfter) // of what a process that was killed left behind
+	return db, nil
 }
 
 // sqliteURI names a file with the settings of a connection to it.
@@ -138,7 +147,7 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("schema: reach postgres at %s:%d: %w", conf.Host, conf.Port, err)
 	}
-	return &DB{Postgres, db, db, dsn, nil}, nil
+	return &DB{Postgres, db, db, dsn, nil, &scrubber{}}, nil
 }
 
 // Close closes every connection.
@@ -146,7 +155,7 @@ func (db *DB) Close() error {
 	if db.read == db.write {
 		return db.write.Close()
 	}
-	return errors.Join(db.read.Close(), db.write.Close(), db.lock.Close())
+	return errors.Join(db.scrub.close(), db.read.Close(), db.write.Close(), db.lock.Close())
 }
 
 // Dialect says which SQL the database speaks.
@@ -221,12 +230,16 @@ func (db *DB) tx(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fun
 			panic(p)
 		}
 	}()
-	if err := fn(&Tx{t, db.dialect}); err != nil {
+	tx := &Tx{tx: t, dialect: db.dialect}
+	if err := fn(tx); err != nil {
 		_ = t.Rollback()
 		return err
 	}
 	if err := t.Commit(); err != nil {
 		return fmt.Errorf("schema: commit: %w", err)
+	}
+	if tx.erasing {
+		db.scrub.soon(scrubAfter)
 	}
 	return nil
 }
@@ -238,6 +251,7 @@ func (db *DB) rebind(q string) string { return rebind(db.dialect, q) }
 type Tx struct {
 	tx      *sqlx.Tx
 	dialect Dialect
+	erasing bool
 }
 
 // Dialect says which SQL the database speaks.

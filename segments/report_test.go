@@ -189,7 +189,7 @@ func TestAnExportHoldsWhoIsCounted(t *testing.T) {
 	})
 }
 
-func TestAPseudonymousExportNamesNobody(t *testing.T) {
+func TestS17S27APseudonymousExportNamesNobody(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		seg := w.crowd()
 		ctx := t.Context()

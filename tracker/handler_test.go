@@ -293,7 +293,7 @@ func TestACorrectionOfALinkWins(t *testing.T) {
 	}
 }
 
-func TestWhoAsksNotToBeTrackedIsMarkedAndHasNoRegion(t *testing.T) {
+func TestS15WhoAsksNotToBeTrackedIsMarkedAndHasNoRegion(t *testing.T) {
 	s := serve(t, atHome(t))
 	for _, c := range []struct {
 		name, value string

@@ -31,7 +31,7 @@ func withSpool(f appendFunc) func(*tracker.Handler, *echo.Echo) {
 	return func(h *tracker.Handler, _ *echo.Echo) { h.Spool = f }
 }
 
-func TestALinkWorksWhateverTheSpoolDoes(t *testing.T) {
+func TestR5ALinkWorksWhateverTheSpoolDoes(t *testing.T) {
 	for _, c := range []struct {
 		about, reason string
 		spool         appendFunc

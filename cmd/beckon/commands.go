@@ -132,7 +132,11 @@ func countersCommand() *cobra.Command {
 
 // verifyCounts holds the event log, the durable totals and Redis against each other.
 func (a *app) verifyCounts(ctx context.Context) error {
-	return errors.Join(event.Verify(ctx, a.db, 0), a.counter.Verify(ctx))
+	from, err := a.eventsFrom(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(event.Verify(ctx, a.db, from), a.counter.Verify(ctx))
 }
 
 func consentCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"beckon/cmd/internal/pages"
 	"beckon/mailer/queue"
 	"beckon/schema"
+	"beckon/schema/id"
 	"beckon/segments/consent"
 	"beckon/segments/rights"
 	"beckon/tracker/event"
@@ -160,8 +161,14 @@ func (a *app) eraseAgain(ctx context.Context, n consent.No) error {
 		}
 	}
 	err = a.db.Tx(ctx, func(tx *schema.Tx) error {
-		_, err := a.desk.Erase(ctx, tx, who, why, journalActor)
-		return err
+		erase := func(ctx context.Context, tx *schema.Tx, who id.Contact) error {
+			_, err := a.desk.Erase(ctx, tx, who, why, journalActor)
+			return err
+		}
+		if why == rights.OnRetention {
+			return a.ledger.Outlive(ctx, tx, who, erase)
+		}
+		return erase(ctx, tx, who)
 	})
 	if errors.Is(err, rights.ErrNoContact) || errors.Is(err, rights.ErrHeld) { // gone meanwhile; or its time was over, and now there is a hold
 		return nil

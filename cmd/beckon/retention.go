@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"strconv"
 	"text/tabwriter"
 
 	"beckon/schema"
@@ -15,8 +18,8 @@ import (
 
 // newRetention ends what is held for longer than its purpose allows, in every package that holds
 // something.
-func (a *app) newRetention() (*rights.Retention, error) {
-	return rights.NewRetention(rights.RetentionOptions{
+func (a *app) newRetention() (*retention, error) {
+	r, err := rights.NewRetention(rights.RetentionOptions{
 		DB: a.db, Desk: a.desk, Holds: a.holds, Audit: a.audit, Now: a.now,
 		Keepers: map[rights.Purpose]rights.Keeper{
 			rights.PurposeConsented: a.contacts.DueConsented, rights.PurposeOptedOut: a.contacts.DueOptedOut, rights.PurposeUnconfirmed: a.contacts.DueUnconfirmed,
@@ -28,6 +31,40 @@ func (a *app) newRetention() (*rights.Retention, error) {
 		},
 		Carried: a.contacts.Carried, Restrained: a.contacts.Restrained, Deidentify: a.contacts.Deidentify, Outlive: a.ledger.Outlive,
 	})
+	return &retention{r, a.db}, err
+}
+
+// retention also remembers from when on the event log is whole, for `counters verify`.
+type retention struct {
+	*rights.Retention
+	db *schema.DB
+}
+
+// Run applies every rule in force, or says what that would do.
+func (r *retention) Run(ctx context.Context, dry bool) ([]rights.Outcome, error) {
+	done, err := r.Retention.Run(ctx, dry)
+	for _, o := range done {
+		if dry || o.Purpose != rights.PurposeEvents || o.Done == 0 {
+			continue
+		}
+		_, e := r.db.Exec(ctx, `INSERT INTO settings (name, value) VALUES ('events-from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+			WHERE CAST(settings.value AS BIGINT) < CAST(excluded.value AS BIGINT)`, strconv.FormatInt(int64(o.Before), 10))
+		err = errors.Join(err, e)
+	}
+	return done, err
+}
+
+// eventsFrom is the instant from which on the event log is whole; zero: all of it is.
+func (a *app) eventsFrom(ctx context.Context) (schema.Time, error) {
+	var text string
+	switch err := a.db.Get(ctx, &text, `SELECT value FROM settings WHERE name = 'events-from'`); {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return schema.Time(n), err
 }
 
 func retentionCommand() *cobra.Command {

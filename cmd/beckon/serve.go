@@ -11,6 +11,7 @@ import (
 
 	"beckon/cmd/internal/api"
 	"beckon/cmd/internal/pages"
+	"beckon/mailer"
 	"beckon/segments"
 	"beckon/segments/rights"
 	"beckon/tracker"
@@ -60,7 +61,8 @@ type running struct {
 	courier  *courier
 	refusals *refusals
 
-	checkpoint *checkpoint
+	checkpoint  *checkpoint
+	corrections *mailer.Corrections
 }
 
 // faces opens the spool and builds everything that is served over HTTP.
@@ -80,7 +82,7 @@ func (a *app) faces() (*echo.Echo, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.running.measure(metrics)
-	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Geo: a.geo, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
+	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Geo: a.geo, Overrides: a.running.corrections, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
 	if a.recipients, err = pages.New(pages.Options{
 		URL: a.conf.URL, DB: a.db, Keys: a.secrets.ring, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger, Companies: a.companies, Sources: a.sources,
 		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Journal: a.running.refusals,
@@ -138,7 +140,8 @@ func (a *app) openRunning() error {
 		drain:    &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
 		courier:  newCourier(a.relays, a.log, a.now),
 
-		checkpoint: newCheckpoint(a.ledger, a.headsPath(), a.log),
+		checkpoint:  newCheckpoint(a.ledger, a.headsPath(), a.log),
+		corrections: &mailer.Corrections{DB: a.db, Report: func(err error) { a.log.Warn("links", "err", err.Error()) }},
 	}
 	return nil
 }
@@ -189,6 +192,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 	g.Go(func() error { return a.counter.Run(work) })
 	g.Go(func() error { return a.running.refusals.guard.Run(work) })
 	g.Go(func() error { return a.running.checkpoint.run(work) })
+	g.Go(func() error { return a.running.corrections.Run(work) })
 	g.Go(func() error { return a.mailer.Run(work) })
 	g.Go(func() error { return a.running.importer.Run(work) })
 	g.Go(func() error { return a.running.courier.Run(work) })

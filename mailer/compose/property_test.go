@@ -143,7 +143,7 @@ func TestSlotsAndWholeRenderingAgree(t *testing.T) {
 
 // What everybody gets who did not agree to be followed is the same, to the byte, but for the two
 // addresses that lower permissions.
-func TestAnonymousCopiesAreAlike(t *testing.T) {
+func TestS11L1AnonymousCopiesAreAlike(t *testing.T) {
 	spec := testSpec()
 	spec.HTML = everywhere
 	tpl := mustCompile(t, spec)

@@ -6,7 +6,7 @@ import (
 )
 
 // Each case is a mail that must not go out, the line that is named, and a part of what is said.
-func TestWhatIsRefusedInHTML(t *testing.T) {
+func TestL14WhatIsRefusedInHTML(t *testing.T) {
 	for _, c := range []struct {
 		html string
 		line int

@@ -95,7 +95,7 @@ func TestAddressesInAGivenText(t *testing.T) {
 	}
 }
 
-func TestPositionsAndLabels(t *testing.T) {
+func TestS13PositionsAndLabels(t *testing.T) {
 	spec := testSpec()
 	spec.HTML = `<a href="https://example.com/">  The
 		<b>first</b>&amp;foremost </a><a href="https://example.com/"><img alt="A picture" src="x.png"></a>

@@ -146,3 +146,64 @@ func TestS25NoesOutliveWhomTheyAreOf(t *testing.T) {
 		w.tx(func(tx *schema.Tx) error { return w.l.Outlive(w.ctx, tx, again, forget) }) // nobody any more
 	})
 }
+
+// TestS26NoesOutliveARestoreToo: the journal of a retention run, applied where it is known and to a
+// database of before, ends in the same noes.
+func TestS26NoesOutliveARestoreToo(t *testing.T) {
+	eachPair(t, func(t *testing.T, now, restored *world) {
+		const address = "jo@example.org"
+		forget := func(w *world) func(context.Context, *schema.Tx, id.Contact) error {
+			return func(ctx context.Context, tx *schema.Tx, who id.Contact) error {
+				if err := w.l.Forget(ctx, tx, who, 0); err != nil {
+					return err
+				}
+				_, err := tx.Exec(ctx, `DELETE FROM contacts WHERE id = ?`, who)
+				return err
+			}
+		}
+		who := map[*world]id.Contact{}
+		for _, w := range []*world{now, restored} {
+			who[w] = w.contactAt(address, "", "GB")
+			w.grant(who[w], w.acme, "newsletter", "product-updates")
+			w.record(Entry{Contact: who[w], Action: Withdraw, Company: w.acme, Channel: Email, Types: []string{"product-updates"}}) // in the backup
+		}
+		d := now.journaled()
+		now.pass(time.Hour)
+		now.record(Entry{Contact: who[now], Action: Withdraw, Company: now.acme, Channel: Email, Types: []string{"company-updates"}})
+		now.tx(func(tx *schema.Tx) error { return now.l.Outlive(now.ctx, tx, who[now], forget(now)) })
+		waiting := func(w *world) (rows []string) {
+			w.ok(w.db.Select(w.ctx, &rows, `SELECT entry FROM consent_noes ORDER BY entry`))
+			return rows
+		}
+		before := waiting(now)
+		restored.clock = now.clock.Add(time.Hour)
+		for _, n := range d.noes() {
+			if n.Action != Erase {
+				now.apply(n)
+				restored.apply(n)
+				continue
+			}
+			for _, w := range []*world{now, restored} {
+				w.tx(func(tx *schema.Tx) error {
+					held, _, err := w.l.Find(w.ctx, tx, n.Hash)
+					if err != nil {
+						return w.l.ForgetHash(w.ctx, tx, n.Hash, n.Block, n.At)
+					}
+					return forget(w)(w.ctx, tx, held)
+				})
+			}
+		}
+		if after := waiting(now); len(before) == 0 || len(after) < len(before) {
+			t.Errorf("waiting: %v, were %v", after, before)
+		}
+		for _, w := range []*world{now, restored} {
+			again := w.contactAt(address, "", "GB")
+			for typ, want := range map[string]bool{"newsletter": true, "product-updates": false, "company-updates": false} {
+				r := w.record(Entry{Contact: again, Action: Grant, Company: w.acme, Channel: Email, Types: []string{typ}, How: ByImport})
+				if r.Applied != want {
+					t.Errorf("restored %v: an import's yes to %s: %+v", w == restored, typ, r)
+				}
+			}
+		}
+	})
+}

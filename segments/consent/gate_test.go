@@ -135,7 +135,7 @@ func TestTheGateFollowsTheTable(t *testing.T) {
 	})
 }
 
-func TestASourceIsUsedAsItPermits(t *testing.T) {
+func TestS10ASourceIsUsedAsItPermits(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
 		end := schema.At(w.clock.Add(time.Hour))
 		for _, c := range []struct {

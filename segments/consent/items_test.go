@@ -211,36 +211,46 @@ func TestS2WhatEndsAOneOffAndWhatStandsInItsWay(t *testing.T) {
 
 func TestL17AnItemThatWasRefusedIsThePersonsToAskForAgain(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
-		for _, no := range []Entry{
-			{Action: Withdraw, Company: w.acme, Channel: Email, Item: paper},
-			{Action: Withdraw, Item: paper},
-			{Action: Withdraw, Company: w.acme},
-			{Action: Withdraw},
-			{Action: Object},
-		} {
-			c := w.contact("", "")
-			no.Contact = c
-			w.record(no)
-			e := Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Item: paper, How: ByAPI}
-			if _, err := w.try(e); !errors.Is(err, ErrNotOwnAct) {
-				t.Errorf("an API call over %+v: %v", no, err)
-			}
-			e.How = ByImport
-			if r := w.record(e); r.Outcome != Refused {
-				t.Errorf("an import over %+v: %+v", no, r)
-			}
-			w.wish(c, w.acme, paper)
-			w.want(c, itemMail(w.acme, paper), "")
-			if d := w.ask(c, mail(w.acme, letter)); d.Allowed {
-				t.Errorf("after %+v the newsletter: %+v", no, d)
-			}
-			r, err := w.try(Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Item: guide, How: ByImport})
-			if wide := no.Item == ""; err != nil || r.Applied == wide {
-				t.Errorf("after %+v an import: %+v, %v", no, r, err)
-			}
-			w.clean()
-		}
+		refusedItem(w, false)
+		refusedItem(w, true)
 	})
+}
+
+// refusedItem goes through the ways to refuse an item, asked for before or not.
+func refusedItem(w *world, before bool) {
+	t := w.t
+	for _, no := range []Entry{
+		{Action: Withdraw, Company: w.acme, Channel: Email, Item: paper},
+		{Action: Withdraw, Item: paper},
+		{Action: Withdraw, Company: w.acme},
+		{Action: Withdraw},
+		{Action: Object},
+	} {
+		c := w.contact("", "")
+		if before {
+			w.wish(c, w.acme, paper)
+		}
+		no.Contact = c
+		w.record(no)
+		e := Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Item: paper, How: ByAPI}
+		if _, err := w.try(e); !errors.Is(err, ErrNotOwnAct) {
+			t.Errorf("an API call over %+v: %v", no, err)
+		}
+		e.How = ByImport
+		if r := w.record(e); r.Outcome != Refused {
+			t.Errorf("an import over %+v: %+v", no, r)
+		}
+		w.wish(c, w.acme, paper)
+		w.want(c, itemMail(w.acme, paper), "")
+		if d := w.ask(c, mail(w.acme, letter)); d.Allowed {
+			t.Errorf("after %+v the newsletter: %+v", no, d)
+		}
+		r, err := w.try(Entry{Contact: c, Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Item: guide, How: ByImport})
+		if wide := no.Item == ""; err != nil || r.Applied == wide {
+			t.Errorf("after %+v an import: %+v, %v", no, r, err)
+		}
+		w.clean()
+	}
 }
 
 // What the person's own request lifts is lent for that one thing.

@@ -2,7 +2,6 @@ package consent
 
 import (
 	"context"
-	"fmt"
 
 	"beckon/schema"
 	"beckon/schema/id"
@@ -10,15 +9,26 @@ import (
 
 // Outlive calls forget, which forgets the contact because its time is over, and then keeps what the
 // contact refused waiting for its address: whoever creates a contact of it again finds every no that
-// stood, to a type, a company or tracking as to everything. Where forget adds a block of its own, or
-// the contact was not registered, nothing is left to keep.
+// stood, to a type, a company or tracking as to everything. They are told to the journal as said once
+// more after the erasure, so that a restored database, which is told of both, ends up the same.
 func (l *Ledger) Outlive(ctx context.Context, tx *schema.Tx, who id.Contact, forget func(ctx context.Context, tx *schema.Tx, who id.Contact) error) error {
 	noes, err := l.standing(ctx, tx, who)
 	if err != nil {
-		return fmt.Errorf("consent: what a contact refused: %w", err)
+		return boundary("what a contact refused", err)
 	}
-	if err := forget(ctx, tx, who); err != nil {
+	_, at, err := l.addressOf(ctx, tx, who, nil)
+	if err != nil {
+		return boundary("what a contact refused", err)
+	}
+	if err := forget(ctx, tx, who); err != nil || len(noes) == 0 {
 		return err
+	}
+	at = max(at, schema.At(l.now())) + 1 // Forget tells the journal of an erasure at that time
+	for i := range noes {
+		noes[i].At = at
+	}
+	if err := l.keep(ctx, noes); err != nil {
+		return boundary("what a contact refused", err)
 	}
 	for _, n := range noes {
 		if err := l.Apply(ctx, tx, n); err != nil {
@@ -34,25 +44,31 @@ func (l *Ledger) standing(ctx context.Context, q schema.Querier, who id.Contact)
 	if err != nil {
 		return nil, err
 	}
-	var hashes [][]byte
-	if err := q.Select(ctx, &hashes, `SELECT hash FROM consent_subjects WHERE contact = ?`, who); err != nil || len(hashes) == 0 {
+	var subjects []struct {
+		Hash   []byte `db:"hash"`
+		Blocks Block  `db:"blocks"`
+	}
+	if err := q.Select(ctx, &subjects, `SELECT hash, blocks FROM consent_subjects WHERE contact = ?`, who); err != nil || len(subjects) == 0 {
 		return nil, err
 	}
-	var places []struct {
-		Company id.Company  `db:"company"`
-		Channel Channel     `db:"channel"`
-		Types   int64       `db:"refused"`
-		Topics  int64       `db:"refused_topics"`
-		At      schema.Time `db:"changed_at"`
+	hash := subjects[0].Hash
+	if subjects[0].Blocks&noes != 0 {
+		return nil, nil // the address is suppressed, and stays so
 	}
-	err = q.Select(ctx, &places, `SELECT gate_state.company, gate_state.channel, gate_state.refused, gate_state.refused_topics, gate_state.changed_at
+	var places []struct {
+		Company id.Company `db:"company"`
+		Channel Channel    `db:"channel"`
+		Types   int64      `db:"refused"`
+		Topics  int64      `db:"refused_topics"`
+	}
+	err = q.Select(ctx, &places, `SELECT gate_state.company, gate_state.channel, gate_state.refused, gate_state.refused_topics
 		FROM consent_state gate_state WHERE gate_state.contact = ? AND (`+anyRefusal+`) ORDER BY gate_state.company, gate_state.channel`, who)
 	if err != nil {
 		return nil, err
 	}
-	var noes []No
+	var list []No
 	for _, p := range places {
-		n := No{Hash: hashes[0], Action: Withdraw, Company: words.slugs[p.Company], Channel: p.Channel, How: bySuppression, At: p.At}
+		n := No{Hash: hash, Action: Withdraw, Company: words.slugs[p.Company], Channel: p.Channel, How: bySuppression}
 		if p.Types != all {
 			n.Types = words.catalogue.Slugs(KindType, p.Types)
 			n.Topics = words.catalogue.Slugs(KindTopic, p.Topics)
@@ -60,17 +76,14 @@ func (l *Ledger) standing(ctx context.Context, q schema.Querier, who id.Contact)
 				continue // of what is in no catalogue any more
 			}
 		}
-		noes = append(noes, n)
+		list = append(list, n)
 	}
-	var tracks []struct {
-		Company id.Company  `db:"company"`
-		At      schema.Time `db:"changed_at"`
-	}
-	if err := q.Select(ctx, &tracks, `SELECT company, changed_at FROM consent_tracking WHERE contact = ? AND company <> 0 AND refused ORDER BY company`, who); err != nil {
+	var tracks []id.Company
+	if err := q.Select(ctx, &tracks, `SELECT company FROM consent_tracking WHERE contact = ? AND company <> 0 AND refused ORDER BY company`, who); err != nil {
 		return nil, err
 	}
-	for _, t := range tracks {
-		noes = append(noes, No{Hash: hashes[0], Action: Grant, Company: words.slugs[t.Company], Channel: Email, Tracking: true, How: bySuppression, At: t.At})
+	for _, company := range tracks {
+		list = append(list, No{Hash: hash, Action: Grant, Company: words.slugs[company], Channel: Email, Tracking: true, How: bySuppression})
 	}
-	return noes, nil
+	return list, nil
 }

@@ -104,6 +104,7 @@ func (d *Desk) Erase(ctx context.Context, tx *schema.Tx, who id.Contact, why Rea
 			return d.restrict(ctx, tx, who, why, actor)
 		}
 	}
+	tx.Erasing()
 	at := schema.At(d.now())
 	r := Receipt{Contact: who, ErasedAt: at, Reason: why, Result: Erased, Removed: []string{}}
 	for _, p := range parts {

@@ -146,7 +146,7 @@ func (r *rig) do(args ...any) {
 	}
 }
 
-func TestLiveCountsAreTheDurableTotals(t *testing.T) {
+func TestR6LiveCountsAreTheDurableTotals(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		a, b := &node{t: t, db: r.db, name: "a"}, &node{t: t, db: r.db, name: "b"}
 		for range 6 {

@@ -204,7 +204,7 @@ func click1(message id.Message, link int, after time.Duration) Hit {
 	return h
 }
 
-func TestWhatAHitBecomes(t *testing.T) {
+func TestS11S12L18WhatAHitBecomes(t *testing.T) {
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
 		seed(t, db, 5, 4)
 		r := newRig(t, db)

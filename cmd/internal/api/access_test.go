@@ -91,7 +91,7 @@ var mayCall = map[string]string{ // role letters: a admin, m marketer, n analyst
 
 var letters = map[Role]string{Admin: "a", Marketer: "m", Analyst: "n", Privacy: "p"}
 
-func TestEachRoleMayDoWhatItsDutiesNeedAndNoMore(t *testing.T) {
+func TestS29EachRoleMayDoWhatItsDutiesNeedAndNoMore(t *testing.T) {
 	w := newWorld(t, servertest.SQLite(t))
 	for _, r := range routes {
 		if r.public {

@@ -95,7 +95,7 @@ func TestASegmentFromRuleToExport(t *testing.T) {
 	})
 }
 
-func TestIdentifiersLeaveOnARecordedGroundOnly(t *testing.T) {
+func TestS28IdentifiersLeaveOnARecordedGroundOnly(t *testing.T) {
 	w := newWorld(t, servertest.SQLite(t))
 	w.furnish()
 	w.optedIn(6)

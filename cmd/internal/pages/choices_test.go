@@ -62,8 +62,7 @@ func TestL7AnObjectionIsAbsolute(t *testing.T) {
 		w.says(w.status(w.post("/p/"+p, url.Values{"do": {"object"}}), 200), "Your objection is stored.", "You have objected: we do not write to you.")
 		w.says(w.status(w.get("/u/"+u), 200), "No more from anybody in the group")
 
-		var objected func(when string)
-		objected = func(when string) {
+		objected := func(when string) {
 			w.t.Helper()
 			for _, company := range []id.Company{w.acme.ID, w.globex.ID} {
 				for _, channel := range []consent.Channel{consent.Email, consent.Phone, consent.Post} {
@@ -281,5 +280,48 @@ func TestS21EveryOriginAndEveryRecordIsTold(t *testing.T) {
 		}
 		w.status(w.post("/p/"+p, url.Values{"do": {"object"}}), 200)
 		w.says(w.get("/p/"+p), "1 entry in our record of what you agreed to or refused")
+	})
+}
+
+// A no by the page is recorded once, however often the button is pressed.
+func TestRepeatingANoDoesNotFillTheLedger(t *testing.T) {
+	each(t, func(w *world) {
+		for i, c := range []struct {
+			form    url.Values
+			page    string
+			entries int
+		}{
+			{url.Values{"choice": {"type"}}, "/u/", 1}, {url.Values{"choice": {"company"}}, "/u/", 1}, {url.Values{"choice": {"everything"}}, "/u/", 1},
+			{url.Values{"do": {"object"}}, "/p/", 1}, {url.Values{"do": {"restrict"}}, "/p/", 1},
+		} {
+			for _, sourced := range []bool{false, true} {
+				email := fmt.Sprintf("a%d%v@example.org", i, sourced)
+				who, via := w.sourced(email), w.source.ID
+				if !sourced {
+					who, via = w.person("x"+email, "newsletter", "company-updates"), 0
+				}
+				u, p := w.mail(who, via)
+				target := map[string]string{"/u/": "/u/" + u, "/p/": "/p/" + p}[c.page]
+				before, err := w.ledger.History(t.Context(), w.db, who)
+				w.must(err)
+				for range 5 {
+					w.status(w.post(target, c.form), 200)
+				}
+				after, err := w.ledger.History(t.Context(), w.db, who)
+				w.must(err)
+				if len(after)-len(before) != c.entries {
+					w.t.Errorf("%v, sourced %v: %d entries", c.form, sourced, len(after)-len(before))
+				}
+			}
+		}
+		// A wider no is still recorded after a narrower one.
+		who := w.person("ada@example.org", "newsletter", "company-updates")
+		u, _ := w.mail(who, 0)
+		for _, choice := range []string{"type", "company", "everything"} {
+			w.status(w.post("/u/"+u, url.Values{"choice": {choice}}), 200)
+		}
+		if w.blocks(who) != consent.BlockObjected {
+			w.t.Errorf("blocked by %v", w.blocks(who).Reasons())
+		}
 	})
 }
