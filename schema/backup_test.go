@@ -319,6 +319,9 @@ func TestNothingIsRestoredUnderARunningProcess(t *testing.T) {
 		file, to := backup(t, migrated(t, fresh())), fresh()
 		db := migrated(t, to)
 		set(t, db, "a", "there")
+		if err := schema.Unused(t.Context(), to); !errors.Is(err, schema.ErrInUse) {
+			t.Errorf("in use: got %v", err)
+		}
 		if err := schema.Restore(t.Context(), to, file, true); !errors.Is(err, schema.ErrInUse) {
 			t.Fatalf("got %v", err)
 		}
@@ -326,6 +329,9 @@ func TestNothingIsRestoredUnderARunningProcess(t *testing.T) {
 			t.Fatalf("it holds %q", got)
 		}
 		closed(t, db)
+		if err := schema.Unused(t.Context(), to); err != nil {
+			t.Errorf("not in use: got %v", err)
+		}
 		if err := schema.Restore(t.Context(), to, file, true); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // recallChunk keeps a transaction under 20 ms on SQLite.
-const recallChunk = 100
+const recallChunk = 50
 
 // Recall ends a source and every origin it gave, for good, and the consents that nothing but its
 // imports brought: from the next message on none of its contacts is mailed as its contact. Other

@@ -109,7 +109,10 @@ func backup(ctx context.Context, conf *Config, path string) (m manifest, err err
 	if err := schema.Publish(packed, path); err != nil {
 		return m, err
 	}
-	return m, rights.NewAudit(db, time.Now).Write(ctx, nil, rights.Entry{Actor: operator, Action: "database.backup", Detail: m.SHA256})
+	if err := rights.NewAudit(db, time.Now).Write(ctx, nil, rights.Entry{Actor: operator, Action: "database.backup", Detail: m.SHA256}); err != nil {
+		return m, fmt.Errorf("%s is written, but not told of in the audit log: %w", path, err)
+	}
+	return m, nil
 }
 
 func programVersion() string {

@@ -68,7 +68,7 @@ func importCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(cmd.ErrOrStderr()), progressbar.OptionSetDescription("rows"), progressbar.OptionClearOnFinish())
+			bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(cmd.ErrOrStderr()), progressbar.OptionSetDescription("rows"), progressbar.OptionClearOnFinish(), progressbar.OptionSetSpinnerChangeInterval(0))
 			im := &segments.Importer{DB: a.db, Ledger: a.ledger, Gate: a.gate, Catalogue: a.catalogue, Now: a.now}
 			done, err := im.Run(ctx, imp.ID, f, segments.Options{Source: n.Source, As: as, Mapping: n.Mapping, Progress: func(i segments.Import) { _ = bar.Set64(i.Rows) }})
 			_ = bar.Finish()
@@ -143,7 +143,7 @@ func consentCommand() *cobra.Command {
 	group := &cobra.Command{Use: "consent", Short: "The consent ledger"}
 	group.AddCommand(withApp(&cobra.Command{Use: "verify", Short: "Check every chain of the ledger", Args: cobra.NoArgs},
 		func(ctx context.Context, a *app, cmd *cobra.Command, _ []string) error {
-			found, err := a.ledger.Verify(ctx, "")
+			found, err := a.ledger.Verify(ctx, a.headsPath())
 			if err != nil {
 				return err
 			}

@@ -210,11 +210,6 @@ func (l *Ledger) replay(ctx context.Context, q schema.Querier, s *subject, words
 			t.dirty = old.dirty
 		}
 	}
-	for k, o := range m.items {
-		if old := s.model.items[k]; old != nil {
-			o.dirty = old.dirty
-		}
-	}
 	return m, nil
 }
 

@@ -79,7 +79,7 @@ type oneOff struct {
 	open      bool
 	grantedAt schema.Time
 	notice    string
-	dirty     bool
+	dirty     bool // only in a replay: nothing else opens or ends one
 
 	// Filled by a replay only.
 	changedAt schema.Time // captured time of the newest act that concerns it

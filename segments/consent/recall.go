@@ -105,13 +105,10 @@ func chainsOf(ctx context.Context, q schema.Querier, subjects map[id.Contact]*su
 // actors' imports, and returns what ends them.
 func onlyFrom(chain []row, actors []string, words *words) ([]Entry, error) {
 	others := map[place]int64{}      // types with a yes from elsewhere
-	tracked := map[id.Company]bool{} // tracking with a yes from elsewhere
+	tracked := map[id.Company]bool{} // tracking with a yes from elsewhere: once it ended, only the person's own opens it again
 	last, err := follow(chain, words, func(r *row, a *act, m *model) {
 		for p, w := range m.state {
 			others[p] &= w.granted
-		}
-		for c, t := range m.tracks {
-			tracked[c] = tracked[c] && t.consents()
 		}
 		if a.action != Grant || r.How == ByImport && slices.Contains(actors, r.Actor) {
 			return

@@ -123,13 +123,20 @@ func (s *Spool) commit(g *pending) {
 	}
 }
 
+// newest is the segment that is written to.
+func (s *Spool) newest() *segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.segs[len(s.segs)-1]
+}
+
 func (s *Spool) store(g *pending) error {
-	seg := s.segs[len(s.segs)-1]
+	seg := s.newest()
 	if s.file == nil || (seg.end > segmentHead && seg.end+int64(len(g.buf)) > s.segmentSize()) {
 		if err := s.newSegment(g.first); err != nil {
 			return err
 		}
-		seg = s.segs[len(s.segs)-1]
+		seg = s.newest()
 	}
 	if err := s.disk.write(s.file, g.buf, seg.end); err != nil {
 		_ = s.file.Truncate(seg.end) // the next group is written over it in any case

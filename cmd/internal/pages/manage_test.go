@@ -107,7 +107,7 @@ func TestL16ErasureComesByAMailedLinkOnce(t *testing.T) {
 		before = w.dump()
 		for _, target := range []string{link, first, copied} {
 			for _, f := range pressing {
-				w.says(w.status(w.post(target, f), 404), "We hold no address for this link", "have been erased")
+				w.says(w.status(w.post(target, f), 404), "We hold no address for this link", "has been erased, or was lost")
 			}
 			w.says(w.status(w.get(target), 404), "We hold no address for this link")
 		}

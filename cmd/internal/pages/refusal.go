@@ -39,15 +39,16 @@ func (p *Pages) Apply(ctx context.Context, r Refusal) error {
 	if err != nil {
 		return fmt.Errorf("pages: find the mail of a refusal: %w", err)
 	}
-	return p.refuse(ctx, m, r, r.At, true)
+	return p.refuse(ctx, m, r, r.At)
 }
 
-// refuse records a refusal said at an instant, or now if that is zero; journaled tells that the
-// journal has it.
-func (p *Pages) refuse(ctx context.Context, m Message, r Refusal, said schema.Time, journaled bool) error {
+// refuse records a refusal said at an instant, or now if that is zero. The ledger keeps it in the
+// journal once more, by the hash of the address: the message may be one that a restored database has
+// never heard of.
+func (p *Pages) refuse(ctx context.Context, m Message, r Refusal, said schema.Time) error {
 	err := p.DB.Tx(ctx, func(tx *schema.Tx) error {
 		e := consent.Entry{Contact: m.Contact, Action: consent.Withdraw, Company: m.Company, Channel: consent.Email,
-			How: consent.ByPage, Captured: said, Actor: actor, Own: true, Journaled: journaled,
+			How: consent.ByPage, Captured: said, Actor: actor, Own: true,
 			Evidence: map[string]string{"page": "unsubscribe", "message": r.Message.String(), "scope": string(r.Scope)}}
 		if done, err := p.said(ctx, tx, m, r.Scope); err != nil || done {
 			return err

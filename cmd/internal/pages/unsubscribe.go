@@ -126,7 +126,7 @@ func (p *Pages) unsubscribe(ctx context.Context, v *visit) error {
 			kept = true
 		}
 	}
-	err = p.unsubscribeNow(ctx, v, r, kept)
+	err = p.unsubscribeNow(ctx, v, r)
 	var told *problem
 	if err != nil && kept && !errors.As(err, &told) {
 		p.Journal.Waits(err)
@@ -137,12 +137,12 @@ func (p *Pages) unsubscribe(ctx context.Context, v *visit) error {
 	return err
 }
 
-func (p *Pages) unsubscribeNow(ctx context.Context, v *visit, r Refusal, journaled bool) error {
+func (p *Pages) unsubscribeNow(ctx context.Context, v *visit, r Refusal) error {
 	o, err := v.open(ctx, token.Unsubscribe)
 	if err != nil {
 		return err
 	}
-	if err := p.refuse(ctx, o.Message, r, 0, journaled); err != nil {
+	if err := p.refuse(ctx, o.Message, r, 0); err != nil {
 		return err
 	}
 	stands, err := p.refused(ctx, o.Message)

@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// underRace: everything takes about ten times as long.
+const underRace = true

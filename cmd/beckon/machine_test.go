@@ -1,0 +1,155 @@
+package main
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// tally counts what was done, over all worlds of a test.
+type tally struct {
+	steps     int
+	failed    int // the step that failed first, before rapid looked for a shorter way
+	why       string
+	doing     string         // the action at hand
+	actions   map[string]int // how often each was drawn
+	effective map[string]int // and in how many ways it took effect
+	effects   map[string]int // what came of them
+}
+
+// actions are what can happen, with how often compared to the others.
+var actions = []struct {
+	name   string
+	weight int
+	do     func(*world)
+}{
+	{"import", 5, (*world).doImport},
+	{"import again", 4, (*world).doImportAgain},
+	{"import noes", 1, (*world).doImportNoes},
+	{"create", 4, (*world).doCreate},
+	{"grant", 10, (*world).doGrant},
+	{"subscribe", 6, (*world).doSubscribe},
+	{"request", 10, (*world).doRequest},
+	{"confirm", 20, (*world).doConfirm},
+	{"refuse", 6, (*world).doRefuse},
+	{"tracking", 8, (*world).doTracking},
+	{"restrict", 2, (*world).doRestrict},
+	{"lift", 4, (*world).doLift},
+	{"complain", 1, (*world).doComplain},
+	{"erase", 1, (*world).doErase},
+	{"recall", 1, (*world).doRecall},
+	{"choose", 5, (*world).doChoose},
+	{"segment", 1, (*world).doSegment},
+	{"launch", 9, (*world).doLaunch},
+	{"send", 12, (*world).doSend},
+	{"hit", 36, (*world).doHit},
+	{"drain", 10, (*world).doDrain},
+	{"wait", 3, (*world).doWait},
+	{"restart", 1, (*world).doRestart},
+	{"backup", 4, (*world).doBackup},
+	{"restore", 2, (*world).doRestore},
+}
+
+// stepsFor is how many steps are taken on each database: BECKON_STEPS, or few enough for every day.
+func stepsFor(t *testing.T) int {
+	if s := os.Getenv("BECKON_STEPS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n <= 0 {
+			t.Fatalf("BECKON_STEPS: %q is no number of steps", s)
+		}
+		return n
+	}
+	if underRace {
+		return 200
+	}
+	return 2000
+}
+
+// stepsOfWorld is how many steps a world lives, on average.
+const stepsOfWorld = 200
+
+// TestS9S11S12S14L1L3L5L6L7L17L18L19L20WhateverHappens lets everything happen that can happen to people's data, in any order: imports, opt-ins, …
+func TestS14WhateverHappensNoIsNo(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { whateverHappens(t, onSQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { whateverHappens(t, onPostgres(t)) })
+}
+
+func whateverHappens(t *testing.T, on ground) {
+	set := func(name, value string) {
+		old := flag.Lookup(name).Value.String()
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = flag.Set(name, old) })
+	}
+	set("rapid.steps", strconv.Itoa(stepsOfWorld))
+	set("rapid.checks", "5")
+	var deck []int
+	for i, a := range actions {
+		for range a.weight {
+			deck = append(deck, i)
+		}
+	}
+	total := &tally{actions: map[string]int{}, effective: map[string]int{}, effects: map[string]int{}}
+	defer total.log(t)
+	for want := stepsFor(t); total.steps < want; {
+		rapid.Check(t, func(rt *rapid.T) {
+			w := newWorld(rt, t, on, total)
+			defer w.close()
+			w.check()
+			rt.Repeat(map[string]func(*rapid.T){
+				"step": func(*rapid.T) {
+					a := actions[pick(w, "do", deck...)]
+					w.pass(time.Minute + time.Duration(w.n("seconds", 60))*time.Second)
+					total.steps++
+					total.doing = a.name
+					total.actions[a.name]++
+					rt.Logf("%s: %s", w.now().Format("2 15:04:05"), a.name)
+					a.do(w)
+					w.check()
+				},
+			})
+			w.finish()
+		})
+	}
+}
+
+// outcomes are what the promises are about, with the number of steps from which on each has come about
+// hundreds of times by all odds: what never happens proves nothing.
+var outcomes = map[string]int{
+	"mail": 1000, "identified mail": 1000, "cited": 1000, "event": 1000, "a hit that counts for nothing": 1000,
+	"skipped": 2000, "shared links": 2000, "grant refused: a no stands": 1000, "imported yes over a no": 1000, "import over a no": 1000,
+	"a no lifted by its person": 2000, "a late no": 2000, "a no while sending": 2000, "confirmation refused": 1000, "unticked type": 2000,
+	"bounce": 5000, "deferred": 5000, "import refused: recalled": 10_000, "unticked tracking": 10_000, "restore over a no": 10_000,
+	"event after a restore": 20_000, "withdraw everything": 10_000, "object everything": 10_000, "erased: under-13": 5000,
+}
+
+// log tells what was done; on a failure, when it came.
+func (c *tally) log(t *testing.T) {
+	if c.failed > 0 {
+		t.Logf("failed at step %d: %s", c.failed, c.why)
+		return
+	}
+	t.Logf("%d steps", c.steps)
+	for _, counts := range []map[string]int{c.actions, c.effects} {
+		for _, what := range slices.Sorted(maps.Keys(counts)) {
+			t.Logf("%6d × %s", counts[what], what)
+		}
+	}
+	for _, a := range actions {
+		if c.actions[a.name] >= 30 && c.effective[a.name] == 0 {
+			t.Errorf("%s was drawn %d times and never took effect", a.name, c.actions[a.name])
+		}
+	}
+	for what, from := range outcomes {
+		if c.steps >= from && c.effects[what] == 0 {
+			t.Errorf("%s: never in %d steps", what, c.steps)
+		}
+	}
+}
