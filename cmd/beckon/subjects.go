@@ -94,7 +94,7 @@ func (s consentSubject) Export(ctx context.Context, q schema.Querier, who id.Con
 		return nil, err
 	}
 	const knowing, proof = "knowing what we may do and what not", "proving what you agreed to and refused, and what you were told"
-	stops := rights.Part{Name: "What keeps us from writing to you", Purpose: knowing, Basis: rights.LegalObligation, Columns: []string{"Reason", "Kept with", "Since"}}
+	stops := rights.Part{Name: "Blocks on your record", Purpose: knowing, Basis: rights.LegalObligation, Columns: []string{"Reason", "Kept with", "Since"}}
 	for _, r := range h.Blocks {
 		stops.Rows = append(stops.Rows, []any{string(r), "your contact details", schema.Time(0)})
 	}
