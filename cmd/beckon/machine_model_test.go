@@ -225,8 +225,8 @@ func (m *model) no(email string, r refusal) {
 				p.words[at] = word{no: true, at: latest(w.at, r.at)}
 			}
 		}
-		// Who is sent nothing by a company any more is not followed by it either.
-		if last := mailed && !p.agrees(company, "email"); last || len(r.kinds) == 0 && r.channel != "phone" {
+		// Who is sent nothing by a company any more is not followed by it either, until they say so.
+		if last := mailed && !p.agrees(company, "email"); last && p.tracks[company].yes || len(r.kinds) == 0 && r.channel != "phone" {
 			p.untrack(company, r.at, last)
 		}
 	}
@@ -307,7 +307,7 @@ func (m *model) recall(source string, now time.Time) {
 					p.words[at] = word{at: now}
 				}
 			}
-			if t := p.tracks[company]; mailed && !p.agrees(company, "email") || t.yes && t.by&^gone == 0 {
+			if t := p.tracks[company]; t.yes && (t.by&^gone == 0 || mailed && !p.agrees(company, "email")) {
 				p.untrack(company, now, true)
 			}
 		}

@@ -20,6 +20,9 @@ import (
 var addresses = []string{"ada@works.example", "ben@works.example", "cleo@works.example", "dan@works.example", "eve@works.example", "finn@works.example",
 	"gwen@works.example", "hugo@works.example", "iris@works.example", "jack@works.example", "kim@works.example", "lou@works.example"}
 
+// silent are addresses that only sources bring, and never with a consent.
+var silent = []string{"mia@works.example", "ned@works.example", "olga@works.example", "pete@works.example", "quin@works.example"}
+
 // populate makes what no action makes: companies, notice, sources and segments, and imports a few people.
 func (w *world) populate() {
 	w.truth = &model{people: map[string]*subject{}, note: w.Logf, sources: map[string]*provider{
@@ -30,7 +33,7 @@ func (w *world) populate() {
 	for i, s := range slices.Sorted(maps.Keys(w.truth.sources)) {
 		w.truth.sources[s].bit = elsewhere << (1 + i)
 	}
-	for _, a := range addresses {
+	for _, a := range slices.Concat(addresses, silent) {
 		w.truth.people[a] = newSubject(a)
 	}
 	for _, c := range houses {
@@ -60,7 +63,7 @@ func (w *world) populate() {
 		own.rows = append(own.rows, row{email: a, country: "GB", consents: &consents{company: "acme", channel: "email", kinds: kinds[:1+i%3], tracking: pick(w, "tracking", "no", "yes"), at: w.now()}})
 	}
 	listed := &upload{source: "broker"}
-	for _, a := range addresses[6:] {
+	for _, a := range slices.Concat(addresses[6:], silent[:3]) {
 		listed.rows = append(listed.rows, row{email: a, kind: "corporate", country: "GB"})
 	}
 	w.take(own)
@@ -185,6 +188,11 @@ func (p *subject) from(s *provider, now time.Time) {
 // doImport brings in a new file: a list of our own or of a source, with and without consents.
 func (w *world) doImport() {
 	f := &upload{source: pick(w, "source", "", "", "broker", "fair", "mute")}
+	if f.source != "" {
+		for _, a := range some(w, "silent rows", 0, 2, silent...) {
+			f.rows = append(f.rows, row{email: a, kind: pick(w, "kind", "corporate", "corporate", "individual", ""), country: pick(w, "country", "GB", "GB", "DE", "")})
+		}
+	}
 	for _, a := range some(w, "rows", 1, 6, addresses...) {
 		r := row{email: a, kind: pick(w, "kind", "corporate", "corporate", "individual", ""), country: pick(w, "country", "GB", "GB", "DE", "")}
 		if w.n("with consent", 3) > 0 {
@@ -444,7 +452,7 @@ func (w *world) doRestrict() {
 
 // doLift ends the restriction of somebody, if there is one.
 func (w *world) doLift() {
-	for _, a := range addresses {
+	for _, a := range slices.Concat(silent, addresses) {
 		p := w.truth.people[a]
 		if _, is := p.shut[restricted]; is && p.held {
 			w.must("POST", w.contact(p)+"/consent", jsonObject{"action": "lift"}, nil)

@@ -106,6 +106,8 @@ type world struct {
 	web     *echo.Echo
 	relay   *relay
 	stop    func()
+	replay  func() // of the refusals journal, which `serve` does every second
+	heard   int    // of the noes, how many were replayed
 	sending atomic.Bool
 	token   string
 	shouts  shouts
@@ -171,6 +173,7 @@ func (w *world) start() {
 	w.web, err = w.app.faces()
 	w.ok(err)
 	guard := w.app.running.refusals.guard
+	w.replay = func() { w.ok(guard.Check(w.ctx)) }
 	w.app.running.refusals.guard = rights.NewGuard(func(ctx context.Context) error {
 		if !w.sending.Load() {
 			return errNotNow
@@ -291,7 +294,11 @@ func some[T any](w *world, what string, least, most int, from ...T) (all []T) {
 	return all
 }
 
+// anybody is often somebody who was sent something: more can go wrong with them.
 func (w *world) anybody() *subject {
+	if len(w.delivered) > 0 && w.n("of those who were sent something", 2) > 0 {
+		return w.truth.people[w.recent().to]
+	}
 	return w.truth.people[pick(w, "who", addresses...)]
 }
 
