@@ -481,6 +481,7 @@ func (w *world) doErase() {
 	if !p.held {
 		return
 	}
+	w.replay() // what was said before has long been heard by every node
 	reason := pick(w, "reason", "request", "request", "under-13")
 	w.must("POST", w.contact(p)+"/erase", jsonObject{"reason": reason}, nil)
 	w.truth.refuse(func(m *model) {

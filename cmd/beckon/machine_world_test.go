@@ -107,7 +107,6 @@ type world struct {
 	relay   *relay
 	stop    func()
 	replay  func() // of the refusals journal, which `serve` does every second
-	heard   int    // of the noes, how many were replayed
 	sending atomic.Bool
 	token   string
 	shouts  shouts

@@ -165,7 +165,7 @@ func (c *census) traces(hash []byte) []string {
 			c.ok(rows.MapScan(m))
 			for _, col := range columns {
 				s := plain(m[col])
-				for _, secret := range []string{hisEmail, "jo.quill", hisName, "Quillfeather", hisPhone, "7946", hisShoe} {
+				for _, secret := range []string{hisEmail, "jo.quill", hisName, "Quillfeather", hisPhone, "7946 0991", "79460991", hisShoe} {
 					if strings.Contains(strings.ToLower(s), strings.ToLower(secret)) {
 						found = append(found, fmt.Sprintf("%s.%s says %q", table, col, secret))
 					}
