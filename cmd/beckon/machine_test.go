@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ func stepsFor(t *testing.T) int {
 // stepsOfWorld is how many steps a world lives, on average.
 const stepsOfWorld = 200
 
-// TestS9S11S12S14L1L3L5L6L7L17L18L19L20WhateverHappens lets everything happen that can happen to people's data, in any order: imports, opt-ins, …
+// TestS14WhateverHappensNoIsNo (and S9, S11, S12, L1, L3, L5 to L7 and L17 to L20 with it) lets everything happen that can happen to people's data, in any order: imports, opt-ins, …
 func TestS14WhateverHappensNoIsNo(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { whateverHappens(t, onSQLite(t)) })
 	t.Run("postgres", func(t *testing.T) { whateverHappens(t, onPostgres(t)) })
@@ -98,7 +99,13 @@ func whateverHappens(t *testing.T, on ground) {
 	}
 	total := &tally{actions: map[string]int{}, effective: map[string]int{}, effects: map[string]int{}}
 	defer total.log(t)
-	for want := stepsFor(t); total.steps < want; {
+	seed, _ := strconv.ParseUint(flag.Lookup("rapid.seed").Value.String(), 10, 64)
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("from -rapid.seed=%d on", seed)
+	for want := stepsFor(t); total.steps < want; seed++ {
+		set("rapid.seed", strconv.FormatUint(seed, 10)) // each of its own, and all of them known
 		rapid.Check(t, func(rt *rapid.T) {
 			w := newWorld(rt, t, on, total)
 			defer w.close()
