@@ -134,7 +134,7 @@ var outcomes = map[string]int{
 	"skipped": 2000, "shared links": 2000, "grant refused: a no stands": 1000, "imported yes over a no": 1000, "import over a no": 1000,
 	"a no lifted by its person": 2000, "a late no": 2000, "a no while sending": 2000, "confirmation refused": 1000, "unticked type": 2000,
 	"bounce": 5000, "deferred": 5000, "import refused: recalled": 10_000, "unticked tracking": 10_000, "restore over a no": 10_000,
-	"event after a restore": 20_000, "withdraw everything": 10_000, "object everything": 10_000, "erased: under-13": 5000,
+	"event after a restore": 60_000, "withdraw everything": 10_000, "object everything": 10_000, "erased: under-13": 5000,
 }
 
 // log tells what was done; on a failure, when it came.
