@@ -75,6 +75,10 @@ type act struct {
 	captured schema.Time // zero: after everything on record
 	own      bool
 	strict   bool // a yes over a no is an error instead of a row that is not applied
+
+	// Filled by apply, of a grant: what of it took effect.
+	gave  int64 // types
+	gives bool  // consent to tracking
 }
 
 // errReplay asks for the contact's history: the act is older than what is in force, or undoes a block.
@@ -216,8 +220,9 @@ func (m *model) grant(a *act) (string, error) {
 		return "", ErrNotOwnAct
 	}
 	done := false
+	a.gave, a.gives = 0, track
 	if fresh && types|topics != 0 {
-		done = true
+		done, a.gave = true, types
 		if a.types != 0 && a.own {
 			m.blocks &^= lifted
 			m.lent = 0

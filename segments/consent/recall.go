@@ -113,13 +113,8 @@ func onlyFrom(chain []row, actors []string, words *words) ([]Entry, error) {
 		if a.action != Grant || r.How == ByImport && slices.Contains(actors, r.Actor) {
 			return
 		}
-		p := place{a.company, a.channel}
-		if w := m.state[p]; w != nil && w.grantedAt == a.captured {
-			others[p] |= a.types & w.granted
-		}
-		if t := m.tracks[a.company]; t != nil && a.tracking > 0 && t.consents() && t.changedAt == a.captured {
-			tracked[a.company] = true
-		}
+		others[place{a.company, a.channel}] |= a.gave
+		tracked[a.company] = tracked[a.company] || a.gives
 	})
 	if err != nil {
 		return nil, err

@@ -54,6 +54,15 @@ func TestL20WhatOnlyAnOriginsImportsBroughtEnds(t *testing.T) {
 				say(Entry{Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Tracking: &yes, Own: true, Captured: 1})}, NoEvidence, "", 1},
 			{"the person's own that came late: of it the type by phone alone counts", []func(id.Contact){own(nil, letter), brought(broker, &yes),
 				say(Entry{Action: Grant, Company: w.acme, Channel: Phone, Types: []string{letter}, Tracking: &yes, Own: true, Captured: 1})}, "", Anonymous, 1},
+			{"another's of the same moment, of which only the no to tracking counts, as a withdrawal came after", []func(id.Contact){
+				say(Entry{Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter, promo}, How: ByImport, Actor: broker, Captured: 1000}),
+				say(Entry{Action: Withdraw, Company: w.acme, Channel: Email, Types: []string{promo}}),
+				say(Entry{Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Tracking: new(bool), How: ByImport, Actor: fair, Captured: 1000})}, NoEvidence, "", 1},
+			{"another's of the same moment, of which only the no to tracking counts, as the address had bounced", []func(id.Contact){
+				say(Entry{Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, How: ByImport, Actor: broker, Captured: 1000}),
+				say(Entry{Action: Restrict, How: byBounce}),
+				say(Entry{Action: Grant, Company: w.acme, Channel: Email, Types: []string{letter}, Tracking: new(bool), How: ByImport, Actor: fair, Captured: 1000}),
+				say(Entry{Action: Grant, Company: w.acme, Channel: Phone, Types: []string{letter}, Own: true})}, OtherConsent, "", 1},
 			{"what was withdrawn", []func(id.Contact){brought(broker, &yes, letter), say(Entry{Action: Withdraw, Company: w.acme})}, Withdrawn, "", 0},
 			{"what did not count", []func(id.Contact){say(Entry{Action: Withdraw}), brought(broker, &yes, letter)}, Withdrawn, "", 0},
 			{"a contact who is blocked", []func(id.Contact){brought(broker, &yes, letter), say(Entry{Action: Restrict})}, Restricted, "", 1},
