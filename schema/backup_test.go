@@ -511,9 +511,10 @@ func TestEveryTableWithIDsSkips(t *testing.T) {
 			"holds":                `INSERT INTO holds (scope, reference, reason, actor, created_at) VALUES ('all', 'r', 'r', 'a', 1) RETURNING id`,
 			"retention_extensions": `INSERT INTO retention_extensions (purpose, until, reference, actor, created_at) VALUES ('p', 1, 'r', 'a', 1) RETURNING id`,
 			"events":               `INSERT INTO events (campaign, message, contact, kind, at, verdict, reason, node, seq) VALUES (1, 1, 1, 'open', 1, 'person', '', 'n', 1) RETURNING id`,
+			"returns":              `INSERT INTO returns (class, way, at, key) VALUES ('hard', 'smtp', 1, 'k') RETURNING id`,
 		}
 		for _, table := range []string{"companies", "contacts", "imports", "sources", "segments", "campaigns", "messages", "consent_requests", "rights_requests",
-			"rights_links", "api_tokens", "audit_log", "holds", "retention_extensions", "events"} {
+			"rights_links", "api_tokens", "audit_log", "holds", "retention_extensions", "events", "returns"} {
 			var got int64
 			err := db.Tx(t.Context(), func(tx *schema.Tx) error { return tx.Get(t.Context(), &got, tables[table]) })
 			if err != nil || got != least+1 {

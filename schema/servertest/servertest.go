@@ -1,7 +1,6 @@
 package servertest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -138,6 +137,7 @@ var postgresServer = sync.OnceValues(func() (string, error) {
 type Redis struct {
 	URL  string
 	port int
+	args []string
 	stop func()
 }
 
@@ -157,6 +157,11 @@ func NewRedis(t testing.TB) *Redis {
 // that stop it.
 func ThrowAwayRedis(t testing.TB) *Redis {
 	t.Helper()
+	return throwAwayRedis(t)
+}
+
+func throwAwayRedis(t testing.TB, args ...string) *Redis {
+	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		missing(t, fmt.Errorf("needs Redis: set BECKON_TEST_REDIS or install redis-server: %w", err))
 	}
@@ -164,7 +169,7 @@ func ThrowAwayRedis(t testing.TB) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Redis{URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port), port: port}
+	r := &Redis{URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port), port: port, args: args}
 	r.Start(t)
 	t.Cleanup(r.Stop)
 	return r
@@ -183,7 +188,7 @@ func (r *Redis) Start(t testing.TB) {
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", r.port)
 	stop, err := daemonStop(dir, "KILL", nil, func(ctx context.Context) error { return ping(ctx, addr) },
-		program, "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir)
+		append([]string{program, "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir}, r.args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,23 +216,27 @@ func flush(raw string) error {
 }
 
 func redisCommand(ctx context.Context, addr, command string) error {
+	answer, err := redisAnswer(ctx, addr, command)
+	if err == nil && !strings.HasPrefix(answer, "+") {
+		err = fmt.Errorf("redis answered %q to %s", answer, command)
+	}
+	return err
+}
+
+// redisAnswer returns the first kilobytes of what a server answers to a command, as they come.
+func redisAnswer(ctx context.Context, addr, command string) (string, error) {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
 	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
-		return err
+		return "", err
 	}
-	answer := make([]byte, 5)
-	if _, err := io.ReadAtLeast(conn, answer, 3); err != nil {
-		return err
-	}
-	if !bytes.HasPrefix(answer, []byte("+")) {
-		return fmt.Errorf("redis answered %q to %s", answer, command)
-	}
-	return nil
+	answer := make([]byte, 4096)
+	n, err := io.ReadAtLeast(conn, answer, 3)
+	return string(answer[:n]), err
 }
 
 func postgresPrograms() (string, error) {
