@@ -23,7 +23,7 @@ type agents struct {
 	matcher  *matcher
 	meaning  []meaning // of each literal
 	patterns []pattern
-	proxies  []string
+	proxies  []imageProxy
 }
 
 // meaning is what it says of a user agent that a literal occurs in it.
@@ -31,22 +31,32 @@ type meaning struct {
 	is      feature
 	pattern int32 // index, or -1
 	proxy   int32 // index, or -1
+	length  int32 // of the literal
 }
 
 // pattern is one kind of machine.
 type pattern struct {
 	name   string
+	reason string
+	fold   string         // what its literals are the first letters of, in any case; empty: see expr
 	expr   *regexp.Regexp // nil: the literal is enough
 	bit    uint           // of expr, among all expressions
-	unless string         // with expr: no match if the user agent holds this, in lower case
+	unless string         // with expr: no match if the user agent holds this, in any case
 	only   string         // kind of request it is about; empty: both
 }
 
 // sighting is what a user agent shows.
 type sighting struct {
 	features feature
-	robot    string // the machine it names; empty: none
-	proxy    string // the image proxy it names; empty: none
+	robot    *pattern    // the machine it names, or nil
+	proxy    *imageProxy // the image proxy it names, or nil
+}
+
+// imageProxy fetches images for people.
+type imageProxy struct {
+	name    string
+	opened  string // the reason for an open
+	clicked string // the reason for a click, which is not for people
 }
 
 // ownAgents is the form of agents.json.
@@ -84,7 +94,11 @@ func loadAgents() (*agents, error) {
 		if !ok {
 			return fmt.Errorf("bot: pattern %q: no part of it is %d bytes long", expr, minLiteral)
 		}
-		if !need.exact {
+		switch {
+		case need.exact:
+		case need.fold != "":
+			p.fold = need.fold
+		default:
 			if expressions == len(refuted{})*64 {
 				return fmt.Errorf("bot: more than %d patterns need an expression", expressions)
 			}
@@ -94,8 +108,9 @@ func loadAgents() (*agents, error) {
 		if p.name == "" {
 			p.name = nameOf(need.literals)
 		}
+		p.reason = "robot: " + p.name
 		for _, l := range need.literals {
-			see(l, meaning{pattern: int32(len(a.patterns)), proxy: -1})
+			see(l, meaning{pattern: int32(len(a.patterns)), proxy: -1, length: int32(len(l))})
 		}
 		a.patterns = append(a.patterns, p)
 		return nil
@@ -115,7 +130,7 @@ func loadAgents() (*agents, error) {
 	}
 	for _, p := range own.Proxies {
 		see(p.Contains, meaning{pattern: -1, proxy: int32(len(a.proxies))})
-		a.proxies = append(a.proxies, p.Name)
+		a.proxies = append(a.proxies, imageProxy{p.Name, "image proxy: " + p.Name, "image proxy at a link: " + p.Name})
 	}
 	for _, t := range tokens {
 		see(t.text, meaning{is: t.is, pattern: -1, proxy: -1})
@@ -150,39 +165,53 @@ func (a *agents) scan(kind, ua string) sighting {
 	var s sighting
 	var not refuted
 	machine := int32(len(a.patterns))
-	a.matcher.scan(ua, func(literal int32) {
+	a.matcher.scan(ua, func(literal int32, end int) {
 		m := &a.meaning[literal]
 		s.features |= m.is
-		if m.proxy >= 0 && s.proxy == "" {
-			s.proxy = a.proxies[m.proxy]
+		if m.proxy >= 0 && s.proxy == nil {
+			s.proxy = &a.proxies[m.proxy]
 		}
 		if m.pattern < 0 || m.pattern >= machine {
 			return
 		}
-		if a.patterns[m.pattern].matches(kind, ua, &not) {
+		if a.patterns[m.pattern].matches(kind, ua, end-int(m.length), &not) {
 			machine = m.pattern
 		}
 	})
 	if int(machine) < len(a.patterns) {
-		s.robot = a.patterns[machine].name
+		s.robot = &a.patterns[machine]
 	}
 	return s
 }
 
-func (p *pattern) matches(kind, ua string, not *refuted) bool {
-	if p.only != "" && p.only != kind {
+// matches says whether the user agent, in which a literal of the pattern begins at the given place,
+// is of its kind.
+func (p *pattern) matches(kind, ua string, at int, not *refuted) bool {
+	switch {
+	case p.only != "" && p.only != kind:
 		return false
-	}
-	if p.expr == nil {
+	case p.fold != "":
+		return len(ua)-at >= len(p.fold) && strings.EqualFold(ua[at:at+len(p.fold)], p.fold)
+	case p.expr == nil:
 		return true
 	}
 	word, bit := &not[p.bit/64], uint64(1)<<(p.bit%64)
 	if *word&bit != 0 {
 		return false
 	}
-	if p.expr.MatchString(ua) && (p.unless == "" || !strings.Contains(strings.ToLower(ua), p.unless)) {
+	if p.expr.MatchString(ua) && (p.unless == "" || !containsFold(ua, p.unless)) {
 		return true
 	}
 	*word |= bit
+	return false
+}
+
+// containsFold says whether s holds a word, given in lower case, in any case.
+func containsFold(s, word string) bool {
+	for i := range len(s) - len(word) + 1 {
+		if s[i]|0x20 == word[0] && strings.EqualFold(s[i:i+len(word)], word) {
+			return true
+		}
+	}
 	return false
 }

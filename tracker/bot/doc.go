@@ -3,9 +3,10 @@
 //
 // Every verdict has a reason, from a small fixed vocabulary that holds nothing of the request. The user
 // agent is reduced to the families of client, system and device; neither it nor the address is kept or
-// returned. Judging never fails and looks nothing up outside the process.
+// returned. Judging never fails, takes no memory and looks nothing up outside the process.
 //
-// The crawlers, proxies, scanners and networks are data, in the directory data with their sources.
+// The crawlers, proxies, scanners and networks are data, in the directory data with their sources. Lists
+// adds networks of files, which may be replaced while it judges; Updater fetches such a file.
 //
 //   - An image proxy (Gmail, Yahoo Mail, …) fetches when a person opens: a person, from an unknown region.
 //   - Apple Mail Privacy Protection fetches whether or not anybody opens: unverifiable, region unknown.

@@ -6,10 +6,12 @@ import (
 )
 
 // required is a set of literals of which every match of an expression contains at least one. If exact,
-// containing one of them is all there is to a match.
+// containing one of them is all there is to a match. If fold is not empty, a match is fold in any case,
+// and the literals are how it can begin.
 type required struct {
 	literals []string
 	exact    bool
+	fold     string
 }
 
 const (
@@ -26,7 +28,20 @@ func literalsOf(expr string) (r required, ok bool, err error) {
 		return required{}, false, err
 	}
 	s := collect(tree)
-	return required{s.literals, s.whole && !s.anchored}, s.shortest() >= minLiteral, nil
+	r = required{literals: s.literals, exact: s.whole && !s.anchored}
+	if !r.exact && tree.Op == syntax.OpLiteral && isASCII(tree.Rune) {
+		r.fold = string(tree.Rune)
+	}
+	return r, s.shortest() >= minLiteral, nil
+}
+
+func isASCII(s []rune) bool {
+	for _, r := range s {
+		if r > unicode.MaxASCII {
+			return false
+		}
+	}
+	return true
 }
 
 // set is what collect knows of a part of an expression.

@@ -13,6 +13,7 @@ type matcher struct {
 	width  int
 	next   []uint16  // row × width + column → row
 	ends   [][]int32 // row → the literals that end there
+	quiet  int       // in the rows before this one no literal ends
 }
 
 var errTooMany = errors.New("too many literals for the matcher")
@@ -47,6 +48,7 @@ func newMatcher(literals []string) (*matcher, error) {
 		m.ends[at] = append(m.ends[at], int32(n))
 	}
 	m.link()
+	m.sort()
 	return m, nil
 }
 
@@ -85,13 +87,42 @@ func (m *matcher) link() {
 	}
 }
 
-// scan calls found with each literal that ends somewhere in s, in the order of their ends.
-func (m *matcher) scan(s string, found func(literal int32)) {
+// sort puts the rows in which a literal ends behind the others, so that a scan need not look.
+func (m *matcher) sort() {
+	to := make([]uint16, len(m.ends)) // row → its new place
+	place := 0
+	for _, ending := range []bool{false, true} {
+		for row, ends := range m.ends {
+			if (len(ends) > 0) == ending {
+				to[row] = uint16(place)
+				place++
+			}
+		}
+		if !ending {
+			m.quiet = place
+		}
+	}
+	next, ends := make([]uint16, len(m.next)), make([][]int32, len(m.ends))
+	for row, n := range to {
+		ends[n] = m.ends[row]
+		for c := range m.width {
+			next[int(n)*m.width+c] = to[m.next[row*m.width+c]]
+		}
+	}
+	m.next, m.ends = next, ends
+}
+
+// scan calls found with each literal that ends somewhere in s, in the order of their ends, and with
+// the place behind it. The literals are not empty, so a scan begins in row 0.
+func (m *matcher) scan(s string, found func(literal int32, end int)) {
 	at := 0
 	for i := range len(s) {
 		at = int(m.next[at*m.width+int(m.column[s[i]])])
+		if at < m.quiet {
+			continue
+		}
 		for _, l := range m.ends[at] {
-			found(l)
+			found(l, i+1)
 		}
 	}
 }

@@ -19,7 +19,12 @@ func TestTheMatcherFindsWhatContainsFinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := make([]int, len(literals))
-		m.scan(text, func(l int32) { found[l]++ })
+		m.scan(text, func(l int32, end int) {
+			if !strings.HasSuffix(text[:end], literals[l]) {
+				t.Fatalf("%q in %q does not end at %d", literals[l], text, end)
+			}
+			found[l]++
+		})
 		for i, l := range literals {
 			want := 0
 			for at := range len(text) {
@@ -88,4 +93,35 @@ func TestNoMatchEscapesItsLiterals(t *testing.T) {
 			t.Fatalf("%s on %q: matches %v, literals %q found %v", expr, text, matches, r.literals, contains)
 		}
 	})
+}
+
+// Words that are looked for in any case are recognised as their expressions would.
+func TestAWordInAnyCaseNeedsNoExpression(t *testing.T) {
+	a := Default().agents
+	piece := rapid.SampledFrom([]string{"fire", "FIRE", "Eye", "eye", "EYE", "fox/1", "ey", "barra", "Cuda", "CUDA", "cud", " ", "é"})
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "text"), "")
+		got := ""
+		if r := a.scan(Open, text).robot; r != nil {
+			got = r.name
+		}
+		want := ""
+		for _, w := range []string{"Barracuda", "FireEye"} { // in the order of agents.json
+			if want == "" && regexp.MustCompile("(?i)"+w).MatchString(text) {
+				want = w
+			}
+		}
+		if got != want {
+			t.Fatalf("%q is %q, want %q", text, got, want)
+		}
+	})
+	folded := 0
+	for _, p := range a.patterns {
+		if p.fold != "" {
+			folded++
+		}
+	}
+	if folded < 10 {
+		t.Errorf("%d words in any case", folded)
+	}
 }

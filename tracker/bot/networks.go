@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -38,6 +37,7 @@ var ErrNetworks = errors.New("list of networks not understood")
 // with commas is one of Apple's list of relays (prefix,country,region,city).
 func ParseNetworks(r io.Reader) ([]Network, error) {
 	var list []Network
+	names := map[string]string{} // one copy of each
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line, _, _ := strings.Cut(lines.Text(), "#")
@@ -49,6 +49,10 @@ func ParseNetworks(r io.Reader) ([]Network, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bot: %w: line %d: %w", ErrNetworks, n, err)
 		}
+		if name, ok := names[network.Name]; ok {
+			network.Name = name
+		}
+		names[network.Name] = network.Name
 		list = append(list, network)
 	}
 	if err := lines.Err(); err != nil {
@@ -60,7 +64,7 @@ func ParseNetworks(r io.Reader) ([]Network, error) {
 func parseNetwork(line string) (Network, error) {
 	if prefix, _, apple := strings.Cut(line, ","); apple {
 		p, err := parsePrefix(strings.TrimSpace(prefix))
-		return Network{p, Relay, "iCloud Private Relay"}, err
+		return Network{p, Relay, nameRelay}, err
 	}
 	fields := strings.Fields(line)
 	if len(fields) < 3 {
@@ -86,60 +90,4 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		err = errors.New("write an IPv4 network as such")
 	}
 	return p, err
-}
-
-// networkSet finds the narrowest network that holds an address. Prefixes are nested or apart, never
-// half over each other, so each knows the next wider one around it.
-type networkSet struct {
-	list  []Network // by first address, wider before narrower
-	from  []netip.Addr
-	outer []int32
-}
-
-func newNetworkSet(list []Network) *networkSet {
-	s := &networkSet{list: slices.Clone(list)}
-	for i := range s.list {
-		s.list[i].Prefix = s.list[i].Prefix.Masked()
-	}
-	slices.SortStableFunc(s.list, func(a, b Network) int {
-		if c := a.Prefix.Addr().Compare(b.Prefix.Addr()); c != 0 {
-			return c
-		}
-		return a.Prefix.Bits() - b.Prefix.Bits()
-	})
-	var around []int32
-	for i, n := range s.list {
-		for len(around) > 0 && !s.list[around[len(around)-1]].Prefix.Contains(n.Prefix.Addr()) {
-			around = around[:len(around)-1]
-		}
-		outer := int32(-1)
-		if len(around) > 0 {
-			outer = around[len(around)-1]
-		}
-		s.from, s.outer = append(s.from, n.Prefix.Addr()), append(s.outer, outer)
-		around = append(around, int32(i))
-	}
-	return s
-}
-
-// find returns the narrowest network around addr, or nil. Of two equal ones the later one holds.
-func (s *networkSet) find(addr netip.Addr) *Network {
-	if !addr.IsValid() {
-		return nil
-	}
-	addr = addr.Unmap().WithZone("")
-	i, exact := slices.BinarySearchFunc(s.from, addr, netip.Addr.Compare)
-	if exact {
-		for i+1 < len(s.from) && s.from[i+1] == addr {
-			i++
-		}
-	} else {
-		i--
-	}
-	for n := int32(i); n >= 0; n = s.outer[n] {
-		if s.list[n].Prefix.Contains(addr) {
-			return &s.list[n]
-		}
-	}
-	return nil
 }

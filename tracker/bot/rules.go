@@ -37,6 +37,9 @@ func New(o Options) (*Rules, error) {
 	return &Rules{a, newNetworkSet(networks)}, nil
 }
 
+// with returns these rules with other networks.
+func (r *Rules) with(networks []Network) *Rules { return &Rules{r.agents, newNetworkSet(networks)} }
+
 // Default returns the rules as they come with the package.
 var Default = sync.OnceValue(func() *Rules {
 	r, err := New(Options{})
@@ -59,20 +62,20 @@ const maxAgent = 1024
 
 // Judge judges one request for a beacon (Open) or a link (Click).
 func (r *Rules) Judge(kind, method string, h http.Header, addr netip.Addr) Judgement {
-	ua := strings.TrimSpace(h.Get("User-Agent"))
+	ua := strings.TrimSpace(first(h, "User-Agent"))
 	if len(ua) > maxAgent {
 		ua = ua[:maxAgent]
 	}
 	seen := r.agents.scan(kind, ua)
 	network := r.networks.find(addr)
 
-	j := Judgement{Private: h.Get("Dnt") == "1" || h.Get("Sec-Gpc") == "1"}
+	j := Judgement{Private: first(h, "Dnt") == "1" || first(h, "Sec-Gpc") == "1"}
 	client := seen.client(kind)
 	j.Verdict, j.Reason = verdict(kind, method, h, ua, &seen, client, network)
 	switch {
 	case j.Verdict == Machine: // what it calls itself is a disguise or nothing
-	case seen.proxy != "":
-		j.Client = seen.proxy
+	case seen.proxy != nil:
+		j.Client = seen.proxy.name
 	case ua == bareAgent:
 		j.Client = appleMail
 	case client == macMail:
@@ -80,7 +83,7 @@ func (r *Rules) Judge(kind, method string, h http.Header, addr netip.Addr) Judge
 	default:
 		j.Client, j.OS, j.Device = client, seen.os(), seen.device()
 	}
-	j.NoRegion = j.Private || seen.proxy != "" || network != nil || j.Reason == reasonApple
+	j.NoRegion = j.Private || seen.proxy != nil || network != nil || j.Reason == reasonApple
 	return j
 }
 
@@ -99,7 +102,7 @@ const (
 	reasonRelayed  = "browser behind iCloud Private Relay"
 )
 
-func verdict(kind, method string, h http.Header, ua string, seen *sighting, client string, network *Network) (verdict, reason string) {
+func verdict(kind, method string, h http.Header, ua string, seen *sighting, client string, network *owner) (verdict, reason string) {
 	click := kind == Click
 	switch {
 	case method != http.MethodGet:
@@ -108,42 +111,51 @@ func verdict(kind, method string, h http.Header, ua string, seen *sighting, clie
 		return Machine, reasonPrefetch
 	case ua == "":
 		return Machine, reasonNoAgent
-	case seen.proxy != "" && click:
-		return Machine, "image proxy at a link: " + seen.proxy
-	case seen.proxy != "":
-		return Person, "image proxy: " + seen.proxy
+	case seen.proxy != nil && click:
+		return Machine, seen.proxy.clicked
+	case seen.proxy != nil:
+		return Person, seen.proxy.opened
 	case ua == bareAgent && click: // no browser is that terse, and Mail Privacy Protection fetches images only
 		return Machine, reasonBare
 	case ua == bareAgent:
 		return Unverifiable, reasonApple
-	case seen.robot != "":
-		return Machine, "robot: " + seen.robot
-	case h.Get("From") != "": // RFC 9110, 10.1.2: robots should send it, and nobody else does
+	case seen.robot != nil:
+		return Machine, seen.robot.reason
+	case first(h, "From") != "": // RFC 9110, 10.1.2: robots should send it, and nobody else does
 		return Machine, reasonFrom
-	case click && network != nil && network.Class == Scanner:
-		return Machine, "scanner: " + network.Name
-	case !click && network != nil && network.Class == Relay && !seen.browser():
+	case click && network != nil && network.class == Scanner:
+		return Machine, network.scanned
+	case !click && network != nil && network.class == Relay && !seen.browser():
 		return Unverifiable, reasonApple
-	case !click && network != nil && network.Class == Proxy:
-		return Person, "image proxy: " + network.Name
+	case !click && network != nil && network.class == Proxy:
+		return Person, network.proxied
 	case client == "":
 		return Unverifiable, reasonUnknown
-	case network != nil && network.Class == Relay:
+	case network != nil && network.class == Relay:
 		return Person, reasonRelayed
 	}
 	return Person, seen.reading(kind)
 }
 
+// first returns a header by the name that net/http gives it, or nothing.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // prefetched says whether the browser itself tells that nobody asked for this yet.
 func prefetched(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		v := h[name]
-		if len(v) == 0 {
+		v := first(h, name)
+		if v == "" {
 			continue
 		}
-		s := strings.ToLower(v[0])
-		if strings.HasPrefix(s, "prefetch") || strings.HasPrefix(s, "prerender") || strings.HasPrefix(s, "preview") || strings.HasPrefix(s, "instant") {
-			return true
+		for _, word := range [...]string{"prefetch", "prerender", "preview", "instant"} {
+			if len(v) >= len(word) && strings.EqualFold(v[:len(word)], word) {
+				return true
+			}
 		}
 	}
 	return false

@@ -117,10 +117,23 @@ func TestNetworksOfTheOperatorCount(t *testing.T) {
 }
 
 func TestJudgingTakesNoMemory(t *testing.T) {
-	h := header("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1")
-	Judge(Open, "GET", h, reader)
-	if n := testing.AllocsPerRun(100, func() { Judge(Open, "GET", h, reader) }); n > 0 {
-		t.Errorf("%v allocations a request", n)
+	for what, c := range map[string]struct{ kind, ua, addr, purpose string }{
+		"telephone":             {Open, "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1", "192.0.2.7", ""},
+		"image proxy":           {Open, "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "192.0.2.7", ""},
+		"image proxy at a link": {Click, "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "192.0.2.7", ""},
+		"scanner":               {Click, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36", "40.107.0.1", ""},
+		"proxy's network":       {Open, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36", "40.96.0.1", ""},
+		"robot":                 {Click, "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "192.0.2.7", ""},
+		"prefetch":              {Click, "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15", "192.0.2.7", "Prefetch;anonymous-client-ip"},
+	} {
+		h, addr := header(c.ua), netip.MustParseAddr(c.addr)
+		if c.purpose != "" {
+			h.Set("Sec-Purpose", c.purpose)
+		}
+		Judge(c.kind, "GET", h, addr)
+		if n := testing.AllocsPerRun(100, func() { Judge(c.kind, "GET", h, addr) }); n > 0 {
+			t.Errorf("%s: %v allocations a request", what, n)
+		}
 	}
 }
 
@@ -173,19 +186,23 @@ func FuzzJudge(f *testing.F) {
 }
 
 func BenchmarkJudge(b *testing.B) {
-	for name, ua := range map[string]string{
-		"browser": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0",
-		"phone":   "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-		"proxy":   "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
-		"robot":   "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-		"hostile": strings.Repeat("bota spidera wget ", 100),
+	chrome := "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"
+	gmail := "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+	for _, c := range []struct{ name, kind, ua, addr string }{
+		{"browser", Click, chrome, "192.0.2.7"},
+		{"phone", Click, "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1", "2001:db8::7"},
+		{"image proxy", Open, gmail, "66.249.93.1"},
+		{"image proxy at a link", Click, gmail, "66.249.93.1"},
+		{"scanner", Click, chrome, "40.107.0.1"},
+		{"robot", Click, "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "192.0.2.7"},
+		{"hostile", Click, strings.Repeat("bota spidera wget ", 100), "192.0.2.7"},
 	} {
-		b.Run(name, func(b *testing.B) {
-			h := header(ua)
+		b.Run(c.name, func(b *testing.B) {
+			h, addr := header(c.ua), netip.MustParseAddr(c.addr)
 			Default()
 			b.ReportAllocs()
 			for b.Loop() {
-				Judge(Click, "GET", h, reader)
+				Judge(c.kind, "GET", h, addr)
 			}
 		})
 	}
