@@ -3,6 +3,7 @@ package tracker_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -83,6 +84,34 @@ func TestLossesAreReportedTogether(t *testing.T) {
 	if len(lines) != 2 || !strings.Contains(lines[0], "hits=1 ") || !strings.Contains(lines[1], "hits=5 ") {
 		t.Errorf("six losses were reported as %q", lines)
 	}
+}
+
+// TestTheLastLossesAreReportedToo: an outage that is over leaves no loss unsaid.
+func TestTheLastLossesAreReportedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys, err := token.ParseKeys(token.Generate(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		full := appendFunc(func(context.Context, event.Hit) (int64, error) { return 0, event.ErrFull })
+		h := &tracker.Handler{Keys: keys, Spool: full, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		e := echo.New()
+		h.Register(e)
+		text, err := keys.Sign(token.Token{Kind: token.Beacon, Campaign: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/o/"+text, nil))
+		}
+		time.Sleep(time.Minute) // the clock of the bubble: nobody waits
+		synctest.Wait()
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], "hits=1 ") || !strings.Contains(lines[1], "hits=4 ") {
+			t.Errorf("five losses, and none after them, were reported as %q", lines)
+		}
+	})
 }
 
 // TestAStuckSpoolDelaysAnAnswerByItsBound runs on a clock of its own.

@@ -146,6 +146,65 @@ func (r *rig) do(args ...any) {
 	}
 }
 
+// TestOnARedisCluster: the keys of a campaign lie on one node, and those of many on all of them.
+func TestOnARedisCluster(t *testing.T) {
+	db := servertest.SQLite(t)
+	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: servertest.RedisCluster(t), MaxRetries: 1})
+	t.Cleanup(func() { client.Close() })
+	now := &clock{t: noon.T()}
+	r := &rig{t, db, client, now, New(client, db, Options{Now: now.now, Timeout: 5 * time.Second})}
+	a, b := &node{t: t, db: db, name: "a"}, &node{t: t, db: db, name: "b"}
+	push := func() {
+		var batch []event.Delta // of campaigns on different nodes, as a drain pushes them
+		for c := id.Campaign(1); c <= 20; c++ {
+			batch = append(batch, a.commit(c))
+		}
+		r.push(batch...)
+		r.push(b.commit(1), b.commit(2), b.commit(3))
+	}
+	push()
+	push()
+	cluster := client.(*redis.ClusterClient)
+	var used int
+	each := func(do func(c *redis.Client) error) {
+		t.Helper()
+		var mu sync.Mutex
+		if err := cluster.ForEachMaster(t.Context(), func(_ context.Context, c *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return do(c)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each(func(c *redis.Client) error {
+		n, err := c.DBSize(t.Context()).Result()
+		if n > 0 {
+			used++
+		}
+		return err
+	})
+	if used != 3 {
+		t.Errorf("%d of 3 nodes hold counts", used)
+	}
+	for c := id.Campaign(1); c <= 20; c++ {
+		r.equal(c)
+	}
+	each(func(c *redis.Client) error {
+		return errors.Join(c.FlushAll(t.Context()).Err(), c.ScriptFlush(t.Context()).Err())
+	})
+	push()
+	if err := r.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for c := id.Campaign(1); c <= 20; c++ {
+		r.equal(c)
+	}
+	if err := r.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestR6LiveCountsAreTheDurableTotals(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		a, b := &node{t: t, db: r.db, name: "a"}, &node{t: t, db: r.db, name: "b"}

@@ -120,9 +120,10 @@ func (b *batch) readClicks(ctx context.Context, tx *schema.Tx) error {
 	}
 	type span struct{ lo, hi schema.Time }
 	spans := map[id.Message]span{}
+	window := b.d.Thresholds.BurstWindow
 	for i := range b.hits {
 		h := &b.hits[i]
-		if !h.individual() || h.Kind != Click || b.facts[h.Message] == nil || b.burstOf(h.Campaign) == 0 {
+		if !h.individual() || h.Kind != Click || b.facts[h.Message] == nil || window < 0 {
 			continue
 		}
 		b.clicks[h.Message] = append(b.clicks[h.Message], click{at: h.At, link: h.Link, verdict: h.Verdict, hit: i})
@@ -136,7 +137,6 @@ func (b *batch) readClicks(ctx context.Context, tx *schema.Tx) error {
 		return nil
 	}
 	var r rows
-	window := b.d.Thresholds.BurstWindow
 	for m, s := range spans {
 		r.start().int(int64(b.facts[m].contact)).int(int64(m)).int(int64(s.lo.Add(-window))).int(int64(s.hi.Add(window))).end()
 	}

@@ -56,6 +56,21 @@ func TestABurstIsAMachinesAndItsEarlierHitsToo(t *testing.T) {
 		"a later click stays a person's":                        {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s)}, {click1(1001, 3, s), click1(1001, 1, time.Hour)}}, Thresholds{}, 3, "1001 1", "GB-ENG"},
 		"a threshold of two":                                    {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, s)}}, Thresholds{BurstLinks: 2}, 2, "", ""},
 		"a narrower window":                                     {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, s), click1(1001, 3, 2*s)}}, Thresholds{BurstWindow: s}, 0, "1001 1\n1001 2\n1001 3", "GB-ENG"},
+		"the honeypot link alone":                               {6, [][]Hit{{click1(1001, 0, 0)}}, Thresholds{}, 1, "", ""},
+		"the honeypot link and then another":                    {6, [][]Hit{{click1(1001, 0, 0), click1(1001, 1, 2*s)}}, Thresholds{}, 2, "", ""},
+		"a link and then the honeypot link":                     {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 0, 2*s)}}, Thresholds{}, 2, "", ""},
+		"a stored click before the honeypot link":               {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 0, 2*s)}}, Thresholds{}, 2, "", ""},
+		"a stored click after the honeypot link":                {6, [][]Hit{{click1(1001, 1, 2*s)}, {click1(1001, 0, 0)}}, Thresholds{}, 2, "", ""},
+		"a click near a stored one on the honeypot link":        {6, [][]Hit{{click1(1001, 0, 0)}, {click1(1001, 1, 2*s)}}, Thresholds{}, 2, "", ""},
+		"a click long before the honeypot link":                 {6, [][]Hit{{click1(1001, 1, -2*s-time.Microsecond)}, {click1(1001, 0, 0)}}, Thresholds{}, 1, "1001 1", "GB-ENG"},
+		"a click long after the honeypot link":                  {6, [][]Hit{{click1(1001, 0, 0)}, {click1(1001, 1, 2*s+time.Microsecond)}}, Thresholds{}, 1, "1001 1", "GB-ENG"},
+		"an hour before a click beside the honeypot link":       {6, [][]Hit{{click1(1001, 1, -time.Hour)}, {click1(1001, 1, 0)}, {click1(1001, 0, s)}}, Thresholds{}, 2, "1001 1", "GB-ENG"},
+		"the honeypot link of another message":                  {6, [][]Hit{{click1(1001, 1, 0), click1(1002, 0, 0)}}, Thresholds{}, 1, "1001 1", "GB-ENG"},
+		"the honeypot link beside the only one":                 {1, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 0, s)}}, Thresholds{}, 2, "", ""},
+		"the honeypot link where bursts are switched off":       {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 0, s)}}, Thresholds{BurstLinks: -1}, 2, "", ""},
+		"the honeypot link and a narrower window":               {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 0, 2*s)}}, Thresholds{BurstWindow: s}, 1, "1001 1", "GB-ENG"},
+		"the honeypot link where the window is switched off":    {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 0, 0)}}, Thresholds{BurstWindow: -1}, 1, "1001 1", "GB-ENG"},
+		"two links of six around the honeypot link's window":    {6, [][]Hit{{click1(1001, 1, 0)}, {click1(1001, 2, 1900*time.Millisecond)}, {click1(1001, 0, -s)}}, Thresholds{}, 2, "1001 2", "GB-ENG"},
 		"switched off":                                          {6, [][]Hit{{click1(1001, 1, 0), click1(1001, 2, 0), click1(1001, 3, 0)}}, Thresholds{BurstLinks: -1}, 0, "1001 1\n1001 2\n1001 3", "GB-ENG"},
 	}
 	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
@@ -141,7 +156,7 @@ func TestVerdictsDoNotDependOnHowHitsAreBatched(t *testing.T) {
 		n := rapid.IntRange(1, 14).Draw(rt, "clicks")
 		var hits []Hit
 		for range n {
-			h := click1(message, rapid.IntRange(1, 4).Draw(rt, "link"), time.Duration(rapid.IntRange(0, 100).Draw(rt, "at"))*100*time.Millisecond)
+			h := click1(message, rapid.IntRange(0, 4).Draw(rt, "link"), time.Duration(rapid.IntRange(0, 100).Draw(rt, "at"))*100*time.Millisecond)
 			h.Verdict = rapid.SampledFrom([]Verdict{Person, Person, Unverifiable, Machine}).Draw(rt, "verdict")
 			h.Region = rapid.SampledFrom([]string{"", "GB", "FR"}).Draw(rt, "region")
 			hits = append(hits, h)
@@ -153,9 +168,13 @@ func TestVerdictsDoNotDependOnHowHitsAreBatched(t *testing.T) {
 		}
 		var clicks []click
 		for _, h := range hits {
-			clicks = append(clicks, click{at: h.At, link: h.Link, verdict: h.Verdict, region: h.Region})
+			c := click{at: h.At, link: h.Link, verdict: h.Verdict, region: h.Region}
+			if h.Link == 0 {
+				c.verdict, c.region = Machine, ""
+			}
+			clicks = append(clicks, c)
 		}
-		markBursts(clicks, 3, 2*time.Second)
+		markByDefinition(clicks, 3, 2*time.Second)
 		want := map[string]int{}
 		first := map[int]schema.Time{}
 		var latest click
@@ -180,6 +199,9 @@ func TestVerdictsDoNotDependOnHowHitsAreBatched(t *testing.T) {
 		if got := r.text(`SELECT link || ' ' || first_at FROM message_links ORDER BY link`); got != strings.Join(firsts, "\n") {
 			rt.Fatalf("firsts %q, want %q", got, firsts)
 		}
+		if got := r.text(`SELECT DISTINCT reason FROM events WHERE link = 0 UNION ALL SELECT reason FROM events WHERE link <> 0 AND reason = 'honeypot'`); got != "" && got != Honeypot {
+			rt.Fatalf("reasons of the honeypot link: %q", got)
+		}
 		if got := r.text(`SELECT CAST(at AS TEXT) FROM contact_regions`); (latest.at == 0) != (got == "") || (got != "" && got != fmt.Sprint(int64(latest.at))) {
 			rt.Fatalf("latest region at %q, want %d", got, latest.at)
 		}
@@ -187,5 +209,84 @@ func TestVerdictsDoNotDependOnHowHitsAreBatched(t *testing.T) {
 			rt.FailNow()
 		}
 		r.spool.Close()
+	})
+}
+
+// markByDefinition says what markBursts must say, click by click.
+func markByDefinition(clicks []click, need int, window time.Duration) {
+	for i := range clicks {
+		c := &clicks[i]
+		for _, from := range clicks {
+			if from.link == 0 && from.at <= c.at.Add(window) && c.at <= from.at.Add(window) {
+				c.burst = true
+			}
+			links := map[int]bool{}
+			for _, o := range clicks {
+				if o.link != 0 && o.at >= from.at && o.at <= from.at.Add(window) {
+					links[o.link] = true
+				}
+			}
+			if need > 0 && len(links) >= need && c.at >= from.at && c.at <= from.at.Add(window) {
+				c.burst = true
+			}
+		}
+	}
+}
+
+func TestBurstsAreMarkedAsDefined(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		need, window := rapid.SampledFrom([]int{0, 2, 3, 4}).Draw(t, "need"), time.Duration(rapid.IntRange(0, 5).Draw(t, "window"))*time.Second
+		var clicks, want []click
+		for range rapid.IntRange(0, 12).Draw(t, "clicks") {
+			clicks = append(clicks, click{at: day.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "at")) * time.Second), link: rapid.IntRange(0, 5).Draw(t, "link"), hit: len(clicks)})
+		}
+		want = slices.Clone(clicks)
+		markBursts(clicks, need, window)
+		markByDefinition(want, need, window)
+		for _, c := range clicks {
+			if len(clicks) > 1 && c.burst != want[c.hit].burst {
+				t.Fatalf("link %d at %s: marked %v, want %v", c.link, c.at, c.burst, want[c.hit].burst)
+			}
+		}
+	})
+}
+
+func TestTheHoneypotLinkIsAMachinesWhateverTheHeadersSay(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		seed(t, db, 3, 4)
+		r := newRig(t, db)
+		closeGate(t, db, 2)
+		as := func(h Hit, v Verdict, reason string) Hit { h.Verdict, h.Reason = v, reason; return h }
+		anonymous := func(link int, private bool) Hit {
+			h := click1(1001, link, 0)
+			h.Message, h.Private = 0, private
+			return h
+		}
+		private := func(m id.Message, link int) Hit {
+			h := click1(m, link, 0)
+			h.Private = true
+			return h
+		}
+		r.hits(
+			as(click1(1001, 0, 0), Person, "browser"),
+			as(click1(1001, 0, time.Hour), Unverifiable, "unknown client"),
+			as(click1(1001, 0, 2*time.Hour), Machine, "scanner: Barracuda"),
+			click1(1002, 0, 0),  // the gate refuses
+			anonymous(0, false), // a machine
+			anonymous(1, false), // not one, and near it: nobody knows whose it is
+			anonymous(0, true),  // a machine that asks not to be tracked
+			private(1003, 0),    // the same with an identified token
+			private(1003, 1),    // a person who asks not to be tracked, at the same time
+			private(1002, 0),    // the gate refuses
+			click1(1003, 2, 0),  // a private click has no time to be near to
+		)
+		want := "1001 click 0 machine honeypot\n1001 click 0 machine honeypot\n1001 click 0 machine honeypot\n1003 click 2 person browser"
+		if got := r.events(); got != want {
+			t.Errorf("events:\n%s\nwant:\n%s", got, want)
+		}
+		r.totals(map[string]int{"click 0 machine": 3, "click 0 anonymous-machine": 3, "click 1 anonymous GB-ENG": 1, "click 0 private": 1, "click 2 person GB-ENG": 1})
+		if got := r.text(`SELECT message || ' ' || link FROM message_links`); got != "1003 2" { // what rules and reports take for clicks of people
+			t.Errorf("firsts: %s", got)
+		}
 	})
 }

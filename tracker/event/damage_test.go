@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"beckon/schema/id"
+	"beckon/schema/servertest"
 )
 
 func TestATornTailIsCut(t *testing.T) {
@@ -29,6 +30,61 @@ func TestATornTailIsCut(t *testing.T) {
 			t.Errorf("cut after %d bytes: read %v, lost %d", keep, got, s.Lost())
 		}
 	}
+}
+
+// TestAGroupThatWasBeingWrittenIsCut: a file is longer than what is written in it, and a power cut may
+// leave any sectors of a group unwritten. What was written and is damaged looks otherwise.
+func TestAGroupThatWasBeingWrittenIsCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(group []byte, at int64) // at is the place of the group in the file
+		cut   bool
+	}{
+		"killed before its last sectors": {func(g []byte, at int64) { clear(g[sectorFrom(at, 900):]) }, true},
+		"killed before all but the head": {func(g []byte, at int64) { clear(g[sectorFrom(at, groupHead):]) }, true},
+		"a sector in the middle missing": {func(g []byte, at int64) { i := sectorFrom(at, 600); clear(g[i : i+sector]) }, true},
+		"the sector of the head missing": {func(g []byte, at int64) { clear(g[:sectorFrom(at, 1)]) }, true},
+		"damaged after it was synced":    {func(g []byte, at int64) { g[1000] ^= 1 }, false},
+		"whole":                          {func([]byte, int64) {}, false},
+	} {
+		dir := t.TempDir()
+		var reports []error
+		o := Options{Report: func(err error) { reports = append(reports, err) }}
+		s := openSpool(t, dir, o)
+		appendHit(t, s, hit(1, 1))
+		at := s.newest().end
+		g := &pending{buf: make([]byte, groupHead), hits: 40}
+		for m := range g.hits {
+			h := hit(1, id.Message(2+m))
+			g.buf = appendRecord(g.buf, &h)
+		}
+		if err := s.between(func() error { g.first = s.cut(0, g.hits); s.commit(g); return g.err }); err != nil {
+			t.Fatal(err)
+		}
+		path := s.newest().path
+		kept, err := os.ReadFile(path) // as it is while it is written, and after a kill
+		s.Close()
+		if err != nil || len(kept) < roomStep {
+			t.Fatalf("%d bytes, %v: the file should be longer than its hits", len(kept), err)
+		}
+		c.spoil(kept[at:at+int64(len(g.buf))], at)
+		if err := os.WriteFile(path, kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = openSpool(t, dir, o)
+		next := appendHit(t, s, hit(1, 99))
+		got := messages(readAll(t, s, 0))
+		switch {
+		case c.cut && (next != 2 || !slices.Equal(got, []int{1, 99}) || s.Lost() != 0 || len(reports) != 0):
+			t.Errorf("%s: next number %d, read %v, lost %d, reported %v", name, next, got, s.Lost(), reports)
+		case !c.cut && (next != 42 || int64(len(got)) != 42-s.Lost() || (s.Lost() > 0) != (name != "whole") || (s.Lost() > 0) != (len(reports) > 0)):
+			t.Errorf("%s: next number %d, read %v, lost %d, reported %v", name, next, got, s.Lost(), reports)
+		}
+	}
+}
+
+// sectorFrom returns the first place at or after from, of a group that lies at that place of a file, where a sector begins.
+func sectorFrom(at int64, from int) int {
+	return from + int((sector-(at+int64(from))%sector)%sector)
 }
 
 func TestASegmentThatWasNeverFinishedIsMadeAnew(t *testing.T) {
@@ -130,6 +186,56 @@ func TestAMissingFileIsReported(t *testing.T) {
 	s = openSpool(t, dir, Options{MaxBytes: minSpool, Report: func(err error) { reports = append(reports, err) }})
 	if got := readAll(t, s, 0); int64(len(got)) != 400-missing || s.Lost() != missing || len(reports) != 1 {
 		t.Fatalf("read %d, lost %d, want %d missing: %v", len(got), s.Lost(), missing, reports)
+	}
+}
+
+// smallDisk has no place after some bytes of a file.
+type smallDisk struct {
+	realDisk
+	size int64
+}
+
+func (d smallDisk) write(f *os.File, b []byte, off int64) error {
+	if off+int64(len(b)) > d.size {
+		return errors.New("no space left")
+	}
+	return d.realDisk.write(f, b, off)
+}
+
+// TestADiskThatTheSpoolFilledIsUsedAgain: what the database has makes place for what comes.
+func TestADiskThatTheSpoolFilledIsUsedAgain(t *testing.T) {
+	db := servertest.SQLite(t)
+	seed(t, db, 1, 4)
+	r := newRig(t, db)
+	r.spool.opts.Report = func(error) {}
+	r.spool.between(func() error { r.spool.disk = smallDisk{size: 3000}; return nil })
+	kept, last := 0, int64(0)
+	fill := func() {
+		for lost := r.spool.Lost(); r.spool.Lost() == lost; {
+			if seq, err := r.spool.Append(t.Context(), hit(1, 1001)); err == nil {
+				kept, last = kept+1, seq
+			}
+		}
+	}
+	for range 4 {
+		before := kept
+		fill()
+		if kept < before+5 {
+			t.Fatalf("%d hits were kept, after %d before the last drain", kept, before)
+		}
+		r.flush()
+	}
+	fill()
+	dir := r.spool.dir
+	r.spool.Close()
+	r.spool = openSpool(t, dir, Options{Report: func(err error) { t.Error(err) }})
+	r.drain = r.newDrain(r.spool)
+	if seq := appendHit(t, r.spool, hit(1, 1001)); seq <= last {
+		t.Errorf("number %d was used before", seq)
+	}
+	r.flush()
+	if got := totals(t, db)["open 0 person GB-ENG"]; got != kept+1 || r.spool.Backlog() != 0 {
+		t.Errorf("%d hits counted, %d kept; %d wait", got, kept+1, r.spool.Backlog())
 	}
 }
 

@@ -41,6 +41,8 @@ type Drain struct {
 	doubt   []numbered    // a batch whose commit was not answered for
 	size    int           // hits in a batch, fitted to how long a batch takes
 	took    time.Duration // by a batch, smoothed
+	lasted  time.Duration // the last batch, its commit included
+	behind  int64         // backlog after the batch before
 	links   map[id.Campaign]int
 	buf     []numbered
 	sql     *statements
@@ -49,12 +51,16 @@ type Drain struct {
 const (
 	smallestBatch = 128
 	largestBatch  = 512
+	serversBatch  = 2048 // the largest on PostgreSQL, where nobody waits for it to end
 	firstPause    = 50 * time.Millisecond
 	longestPause  = 5 * time.Second
 	longBatch     = 14 * time.Millisecond // of SQLite's one writer, for whom the others wait
 	shortBatch    = 9 * time.Millisecond
 	batchTimeout  = 30 * time.Second
-	lastTimeout   = 5 * time.Second // for the batch under way when ctx ends
+
+	restFrom    = 8 * largestBatch // hits of backlog
+	restAge     = 30 * time.Second // of the oldest of them
+	lastTimeout = 5 * time.Second  // for the batch under way when ctx ends
 )
 
 // Run drains until ctx ends, and returns nil when the batch under way is done. While the database
@@ -67,10 +73,11 @@ func (d *Drain) Run(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			if pause = firstPause; more {
-				continue
+			pause = firstPause
+			if !more || !sleep(ctx, d.rest()) {
+				return nil
 			}
-			return nil
+			continue
 		}
 		d.report(err)
 		if !sleep(ctx, pause/2+rand.N(pause)) {
@@ -78,6 +85,20 @@ func (d *Drain) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// rest returns how long to leave the machine to those who answer hits: as long as the last batch took
+// while hits come faster than they are drained, for as long as the spool has room and none of them
+// has waited for long.
+func (d *Drain) rest() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.behind
+	d.behind = d.Spool.last() - d.head
+	if d.behind < restFrom || d.behind < before || d.Spool.OldestAge() > restAge || d.Spool.Bytes() > d.Spool.opts.MaxBytes/4 {
+		return 0
+	}
+	return d.lasted
 }
 
 // Flush drains what is in the spool now and returns; an error says what stood in the way.
@@ -175,7 +196,8 @@ func (d *Drain) batch(ctx context.Context, hits []numbered, through int64) error
 		return b.apply(bctx, tx)
 	})
 	if err == nil {
-		d.fit(time.Since(began))
+		d.lasted = time.Since(began)
+		d.fit(d.lasted)
 		d.head, d.doubt = through, nil
 		err = d.Spool.forget(through)
 		d.push(bctx, b.deltas)
@@ -196,7 +218,7 @@ func (d *Drain) batch(ctx context.Context, hits []numbered, through int64) error
 // fit keeps the batches of SQLite short. It goes by several: one that met a checkpoint says little.
 func (d *Drain) fit(took time.Duration) {
 	if d.DB.Dialect() != schema.SQLite {
-		d.size = min(largestBatch, 2*d.size)
+		d.size = min(serversBatch, 2*d.size)
 		return
 	}
 	d.took = (7*d.took + took) / 8
@@ -245,6 +267,9 @@ func (d *Drain) report(err error) {
 }
 
 func sleep(ctx context.Context, pause time.Duration) bool {
+	if pause <= 0 {
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {

@@ -444,3 +444,28 @@ func TestACommitWhoseAnswerWasLostIsFoundAndTheCounterAsked(t *testing.T) {
 		t.Fatalf("asked %+v, backlog %d", asked, r.spool.Backlog())
 	}
 }
+
+// TestADrainThatFallsBehindLeavesTheMachineToAnswers for as long as nothing is at risk by it.
+func TestADrainThatFallsBehindLeavesTheMachineToAnswers(t *testing.T) {
+	const took = 7 * time.Millisecond
+	for name, c := range map[string]struct {
+		before, behind int64
+		age            time.Duration
+		bytes          int64
+		want           time.Duration
+	}{
+		"hits come faster than they go": {5000, 6000, time.Second, 1 << 20, took},
+		"hits go faster than they come": {6000, 5999, time.Second, 1 << 20, 0},
+		"a few wait":                    {10, restFrom - 1, time.Second, 1 << 20, 0},
+		"some have waited for long":     {5000, 6000, restAge + time.Second, 1 << 20, 0},
+		"the spool fills":               {5000, 6000, time.Second, 1<<28 + 1, 0},
+	} {
+		s := openSpool(t, t.TempDir(), Options{MaxBytes: 1 << 30, Now: func() time.Time { return day.T().Add(c.age) }})
+		s.kept, s.bytes, s.marks = c.behind, c.bytes, []mark{{c.behind, day.T()}}
+		d := &Drain{Spool: s, behind: c.before, lasted: took}
+		if got := d.rest(); got != c.want {
+			t.Errorf("%s: rests %s, want %s", name, got, c.want)
+		}
+		s.kept = 0
+	}
+}

@@ -54,7 +54,7 @@ func (b *batch) writeFirsts(ctx context.Context, tx *schema.Tx) error {
 	return err
 }
 
-// retract calls earlier clicks a machine's that turned out to be part of a burst. What had been said
+// retract calls earlier clicks a machine's that turned out to be part of a burst, or beside a honeypot. What had been said
 // of them is taken back: their units, and the firsts and regions that came from them.
 func (b *batch) retract(ctx context.Context, tx *schema.Tx) error {
 	var events, firsts, regions rows

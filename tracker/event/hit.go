@@ -36,7 +36,11 @@ const (
 // The reasons that this package gives for calling a hit a machine's.
 const (
 	TooSoon = "too-soon" // hit before, or right after, the message was sent
-	Burst   = "burst"    // several links of one message at once
+	Burst   = "burst"    // several links of one message at once, or one beside its honeypot link
+
+	// Honeypot is the reason for a click on the link that people cannot see, at position 0. Nothing in
+	// the headers of the request speaks against it.
+	Honeypot = "honeypot"
 )
 
 // Hit is one recordable request at a beacon or a tracked link.
@@ -45,7 +49,7 @@ type Hit struct {
 	Kind     Kind
 	Campaign id.Campaign
 	Message  id.Message // zero: an anonymous token
-	Link     int        // position of the link; zero for an open
+	Link     int        // position of the link, from 1; zero for the honeypot link, and for an open
 	Verdict  Verdict    // by the request's headers: Person, Machine or Unverifiable
 	Reason   string     // of the verdict
 	Region   string     // GB-ENG, GB, or empty for unknown
@@ -62,7 +66,8 @@ var ErrHit = errors.New("not a recordable hit")
 // and is cut rather than refused.
 const maxText = 64
 
-// recordable returns the hit reduced to what may be kept of it.
+// recordable returns the hit reduced to what may be kept of it. It is for hits as they come in: what it
+// returns for a private click has no link any more, and is not told from the honeypot's.
 func (h Hit) recordable() (Hit, error) {
 	switch {
 	case h.Kind != Open && h.Kind != Click:
@@ -74,6 +79,9 @@ func (h Hit) recordable() (Hit, error) {
 	}
 	if h.Kind == Open {
 		h.Link = 0
+	}
+	if h.Kind == Click && h.Link == 0 {
+		h.Verdict, h.Reason, h.Region = Machine, Honeypot, "" // before a private hit loses its link
 	}
 	if h.Region == "unknown" {
 		h.Region = ""

@@ -14,7 +14,7 @@ import (
 type Thresholds struct {
 	TooSoon     time.Duration // a hit less than this after sending; default 2 s
 	BurstLinks  int           // distinct links of one message, or all of them; default 3
-	BurstWindow time.Duration // within this; default 2 s
+	BurstWindow time.Duration // within this; default 2 s; it is also how far a honeypot reaches
 }
 
 func (t Thresholds) orDefault() Thresholds {
@@ -63,13 +63,21 @@ type click struct {
 	burst   bool
 }
 
-// markBursts sets burst on each click that lies in a window with need distinct links. The answer
-// depends on the clicks alone, not on the order in which they came to be known.
+// markBursts sets burst on each click that lies in a window with need distinct links (zero for none),
+// and on each that lies no further than a window from a click on the honeypot link. The answer depends
+// on the clicks alone, not on the order in which they came to be known.
+//
+// The honeypot link is none of the distinct links, and need not be told from them: in a window that it
+// lies in, all clicks are near it.
 func markBursts(clicks []click, need int, window time.Duration) {
-	if need == 0 || len(clicks) < need {
+	if window < 0 || len(clicks) < 2 {
 		return
 	}
 	slices.SortFunc(clicks, func(a, b click) int { return cmp.Compare(a.at, b.at) })
+	markNearHoneypot(clicks, window)
+	if need == 0 || len(clicks) < need {
+		return
+	}
 	inside := map[int]int{} // clicks of each link in the window
 	marked := 0             // clicks before this one are marked as far as they will be
 	for l, r := 0, 0; r < len(clicks); r++ {
@@ -86,5 +94,27 @@ func markBursts(clicks []click, need int, window time.Duration) {
 			}
 			marked = r + 1
 		}
+	}
+}
+
+// markNearHoneypot sets burst on the clicks within a window of one on the honeypot link, and on that
+// one. The clicks are in the order of their time.
+func markNearHoneypot(clicks []click, window time.Duration) {
+	near := func(i, pot int) bool {
+		return pot >= 0 && clicks[i].at <= clicks[pot].at.Add(window) && clicks[pot].at <= clicks[i].at.Add(window)
+	}
+	pot := -1 // the latest one before
+	for i := range clicks {
+		if clicks[i].link == 0 {
+			pot = i
+		}
+		clicks[i].burst = clicks[i].burst || near(i, pot)
+	}
+	pot = -1 // the earliest one after
+	for i := len(clicks) - 1; i >= 0; i-- {
+		if clicks[i].link == 0 {
+			pot = i
+		}
+		clicks[i].burst = clicks[i].burst || near(i, pot)
 	}
 }

@@ -20,6 +20,7 @@ type numbered struct {
 type cursor struct {
 	file    *os.File
 	first   int64 // of the segment that file is
+	emptied int   // how often that had been begun anew
 	off     int64
 	through int64 // everything up to this number was returned or found unreadable
 	seen    int64 // number of the last hit of the groups met so far, zero before the first
@@ -79,7 +80,10 @@ func (s *Spool) load(c *cursor) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		c.file, c.first, c.off = f, seg.first, segmentHead
+		c.file, c.first, c.off, c.emptied = f, seg.first, segmentHead, seg.emptied
+	}
+	if c.emptied != seg.emptied {
+		c.off, c.emptied = segmentHead, seg.emptied
 	}
 	at, g, ok, err := seg.nextGroup(c.file, c.off)
 	switch {

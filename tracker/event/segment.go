@@ -35,12 +35,14 @@ const (
 // errTorn is wrapped when the bytes of a segment are not what was written.
 var errTorn = errors.New("spool segment damaged")
 
-// segment is a file of the spool. Its end is how far it is synced.
+// segment is a file of the spool. Its end is how far it is synced; what follows, in the one that is
+// written, is zeros (see makeRoom).
 type segment struct {
 	path    string
 	first   int64 // sequence number of the first hit in it, or to come
 	created schema.Time
 	end     int64
+	emptied int // how often it was begun anew
 }
 
 // group is the head of a group.
@@ -185,7 +187,17 @@ func (s *segment) trim(f *os.File) (int64, error) {
 		if !ok {
 			break
 		}
-		off, last = at+int64(groupHead+g.size), g.last()
+		// Only the last group can be torn: none is written before the one before it is synced.
+		if at+int64(groupHead+g.size) == s.end || !s.groupAt(f, at+int64(groupHead+g.size)) {
+			torn, err := s.torn(f, at, g)
+			if err != nil {
+				return 0, err
+			}
+			if torn {
+				break
+			}
+		}
+		off, last = at+int64(groupHead+g.size), max(last, g.last())
 	}
 	if off == s.end {
 		return last, nil
@@ -196,6 +208,43 @@ func (s *segment) trim(f *os.File) (int64, error) {
 	s.end = off
 	return last, f.Sync()
 }
+
+// groupAt says whether a group begins there.
+func (s *segment) groupAt(f io.ReaderAt, off int64) bool {
+	var head [groupHead]byte
+	if _, err := f.ReadAt(head[:], off); err != nil {
+		return false
+	}
+	_, ok := readGroup(head[:])
+	return ok
+}
+
+// torn says whether the group is one that was being written when the machine or the process died:
+// its records cannot all be read, and where the file's sectors begin there are still the zeros that
+// were there before. Damage to what had been written looks otherwise, and is reported by whoever reads it.
+func (s *segment) torn(f io.ReaderAt, at int64, g group) (bool, error) {
+	b := make([]byte, g.size)
+	if _, err := f.ReadAt(b, at+groupHead); err != nil {
+		return false, err
+	}
+	whole := true
+	for rest, h := b, (Hit{}); whole && len(rest) > 0; {
+		n, err := readRecord(rest, &h, nil)
+		whole, rest = err == nil, rest[n:]
+	}
+	if whole {
+		return false, nil
+	}
+	for i := int((sector - (at+groupHead)%sector) % sector); i < len(b); i += sector {
+		if !slices.ContainsFunc(b[i:min(i+sector, len(b))], func(c byte) bool { return c != 0 }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sector is what disks write whole or not at all.
+const sector = 512
 
 // syncDir makes the creation and removal of files in dir durable.
 func syncDir(dir string) error {

@@ -30,7 +30,7 @@ var (
 
 // Options of a spool. The zero value is fit for use.
 type Options struct {
-	MaxBytes   int64            // bound of the directory; default 1 GiB
+	MaxBytes   int64            // bound of the hits in the directory, whose last file may be a megabyte longer; default 1 GiB
 	FlushEvery time.Duration    // longest wait for company before a group is synced; default 2 ms, at most 10 ms
 	Now        func() time.Time // default time.Now
 	// Report is told of damage found and of disk errors, the latter once a second at most. It must
@@ -68,7 +68,8 @@ type Spool struct {
 	segs    []*segment
 	marks   []mark
 
-	file     *os.File // of the newest segment; the writer's alone
+	file     *os.File // of the newest segment; the writer's alone, as is
+	room     int64    // the length of that file where zeros follow the hits, or zero
 	reported time.Time
 	cursor   cursor
 }
@@ -311,12 +312,22 @@ func (s *Spool) OldestAge() time.Duration {
 	return max(0, s.opts.Now().Sub(s.marks[0].at))
 }
 
+// Drained returns the number of the last hit that is known to be in the database.
+func (s *Spool) Drained() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained
+}
+
 // Bytes returns the size of the spool on disk.
 func (s *Spool) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bytes
 }
+
+// MaxBytes returns the size past which hits are refused.
+func (s *Spool) MaxBytes() int64 { return s.opts.MaxBytes }
 
 // Lost returns how many hits were refused, because the spool was full or the disk failed, or turned
 // out to be unreadable, since the spool was opened.
@@ -336,6 +347,7 @@ func (s *Spool) Close() error {
 	s.cursor.close()
 	var err error
 	if s.file != nil {
+		s.cutRoom()
 		err = s.file.Close()
 	}
 	if err = errors.Join(err, s.lock.Unlock()); err != nil {

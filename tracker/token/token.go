@@ -69,7 +69,7 @@ type Token struct {
 	Kind     Kind
 	Key      byte        // the key it was signed with; set by Open, ignored by Sign
 	Campaign id.Campaign // Beacon, Click, Unsubscribe, Preferences
-	Link     int         // Click: the position of the link, from 1
+	Link     int         // Click: the position of the link, from 1; zero: the one that no person sees
 	Message  id.Message  // Beacon, Click, Unsubscribe, Preferences; zero: the same for every recipient
 	Request  id.Request  // Confirm, Manage
 	Expires  time.Time   // Confirm, Manage: not valid at or after this instant; whole seconds, UTC
@@ -131,8 +131,8 @@ func (t *Token) check() error {
 		return nil
 	}
 	switch {
-	case t.Link <= 0 || t.Link > math.MaxInt32:
-		return fail("it needs a position from 1")
+	case t.Link < 0 || t.Link > math.MaxInt32:
+		return fail("the position is negative or too large")
 	case len(t.URL) > MaxURL:
 		return fail(fmt.Sprintf("the target is longer than %d bytes", MaxURL))
 	case strings.ContainsAny(t.URL, "\r\n\x00"):

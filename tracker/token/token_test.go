@@ -40,7 +40,7 @@ func drawToken(t *rapid.T) token.Token {
 	k.Campaign = id.Campaign(rapid.Int64Min(1).Draw(t, "campaign"))
 	k.Message = id.Message(rapid.Int64Min(0).Draw(t, "message"))
 	if k.Kind == token.Click {
-		k.Link = rapid.IntRange(1, 1<<31-1).Draw(t, "link")
+		k.Link = rapid.IntRange(0, 1<<31-1).Draw(t, "link")
 		k.URL = rapid.SampledFrom([]string{"https://", "http://", "HTTPS://"}).Draw(t, "scheme") +
 			string(rapid.SliceOfN(rapid.Byte().Filter(func(b byte) bool { return b != '\r' && b != '\n' && b != 0 }), 1, 300).Draw(t, "target"))
 	}
@@ -178,7 +178,7 @@ func TestWhatCannotBeSigned(t *testing.T) {
 		"no campaign":               {Kind: token.Beacon},
 		"a negative message":        {Kind: token.Beacon, Campaign: 1, Message: -1},
 		"a beacon with a target":    {Kind: token.Beacon, Campaign: 1, URL: "https://a"},
-		"a click without position":  {Kind: token.Click, Campaign: 1, URL: "https://a"},
+		"a negative position":       {Kind: token.Click, Campaign: 1, Link: -1, URL: "https://a"},
 		"a click without target":    {Kind: token.Click, Campaign: 1, Link: 1},
 		"a click to a script":       {Kind: token.Click, Campaign: 1, Link: 1, URL: "javascript:alert(1)"},
 		"a click to a bare scheme":  {Kind: token.Click, Campaign: 1, Link: 1, URL: "https://"},
