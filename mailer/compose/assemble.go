@@ -130,11 +130,14 @@ func (s *source) constants(start, end int, at place, consts *env, e *engine) (te
 
 // htmlOps is the HTML part: the links of the document become tracked ones, and what Beckon adds goes
 // where it belongs.
-func (c *compiler) htmlOps(d *document, preheader []op) []op {
+func (c *compiler) htmlOps(d *document, preheader []op, honeypot bool) []op {
 	var edits []edit
 	for _, l := range d.links {
-		if l.position > 0 {
-			edits = append(edits, edit{l.start, l.end, []op{{kind: opLink, n: l.position, s: l.original}}})
+		switch {
+		case l.position > 0:
+			edits = append(edits, edit{l.start, l.end, []op{{kind: opLink, n: l.position, s: l.plain}}})
+		case l.plain != l.original:
+			edits = append(edits, edit{l.start, l.end, []op{textOp(l.plain)}})
 		}
 	}
 	if len(preheader) > 0 {
@@ -144,6 +147,9 @@ func (c *compiler) htmlOps(d *document, preheader []op) []op {
 	var tail []op
 	if !d.places("citation") {
 		tail = append(tail, op{kind: opCitation})
+	}
+	if honeypot {
+		tail = append(tail, op{kind: opHoneypot})
 	}
 	if !d.places("footer") {
 		tail = append(tail, c.blocks.footer(true)...)

@@ -24,7 +24,7 @@ func benchSpec(b *testing.B) Spec {
 	}
 	html.WriteString("<p>{{ company }}, {{ country }}</p></body></html>\n")
 	return Spec{
-		Keys: keys, BaseURL: "https://t.example.com", Campaign: 12, Subject: "News for {{ name }}", From: "Acme <news@example.com>",
+		Keys: keys, BaseURL: "https://t.example.com", Campaign: 12, Subject: "News for {{ name }}", From: "Acme <news@example.com>", Honeypot: "https://example.com/privacy",
 		HTML: html.String(), Tracking: TrackConsented, TypeName: "Newsletter", TypeSlug: "newsletter",
 		Company: Company{Name: "Acme Ltd", PostalAddress: "1 Road\nTown", Domain: "example.com", PrivacyEmail: "privacy@example.com", PrivacyURL: "https://example.com/privacy"},
 	}

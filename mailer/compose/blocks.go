@@ -11,7 +11,8 @@ const (
 	boxStyle  = "margin:16px auto 0;max-width:600px;padding:12px;font-family:Arial,Helvetica,sans-serif;font-size:12px;line-height:18px;color:#555555;background-color:#ffffff;text-align:center"
 	linkStyle = "color:#333333;text-decoration:underline"
 	beaconEnd = `" width="1" height="1" alt="" border="0" style="display:block;width:1px;height:1px;border:0;overflow:hidden">`
-	preStyle  = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;color:transparent;font-size:1px;line-height:1px;mso-hide:all"
+	potEnd    = `" rel="nofollow" aria-hidden="true" tabindex="-1" style="display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:0;line-height:0;mso-hide:all"></a>`
+	preStyle  = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px;mso-hide:all"
 )
 
 // blocks writes what Beckon adds to a campaign's mails.

@@ -45,6 +45,14 @@ func checkSpec(spec *Spec, report func(Problem)) (from, replyTo *mail.Address) {
 	default:
 		fail("tracking", "it must be consented, strict or off")
 	}
+	spec.UTM.Each(func(name string, value *string) {
+		if problem := CheckUTM(*value); problem != "" {
+			fail("utm", "%s %s", name, problem)
+		}
+	})
+	if spec.Honeypot != "" && (!isPlainURL(spec.Honeypot) || checkTarget(spec.Honeypot) != "") {
+		fail("company", "the page that the hidden link leads to is not a short http or https URL")
+	}
 	c := &spec.Company
 	c.Name, c.PostalAddress = oneLine(c.Name), strings.TrimSpace(stripControls(c.PostalAddress))
 	spec.TypeName = oneLine(spec.TypeName)

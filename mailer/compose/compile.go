@@ -53,7 +53,7 @@ func Compile(spec Spec) (*Template, error) {
 }
 
 func fieldRank(field string) int {
-	return slices.Index([]string{"from", "reply_to", "subject", "preheader", "html", "text"}, field)
+	return slices.Index([]string{"from", "reply_to", "subject", "preheader", "utm", "html", "text"}, field)
 }
 
 // build is the work of compiling one campaign.
@@ -111,12 +111,12 @@ func (b *build) read() {
 			pre[i].s = html.EscapeString(html.UnescapeString(pre[i].s))
 		}
 	}
-	doc := readHTML(src, track, b.consts, b.htmlEngine, b.report)
+	doc := readHTML(src, track, spec.UTM, b.consts, b.htmlEngine, b.report)
 	b.links = doc.links
 	if doc.broken {
 		return
 	}
-	b.html = inHTMLPart.htmlOps(doc, pre)
+	b.html = inHTMLPart.htmlOps(doc, pre, spec.Honeypot != "")
 	b.wholeHTML = src.whole() || preheader.whole()
 
 	if strings.TrimSpace(spec.Text) == "" {
@@ -124,7 +124,7 @@ func (b *build) read() {
 		b.wholeText = src.whole()
 		return
 	}
-	b.text, b.links = inTextPart.textOps(written, b.links, track)
+	b.text, b.links = inTextPart.textOps(written, b.links, track, spec.UTM)
 	b.wholeText = written.whole()
 }
 
@@ -187,6 +187,13 @@ func (b *build) template(from, replyTo *mail.Address) (*Template, error) {
 		return nil, err
 	}
 	t.beacon = string(beacon)
+	if spec.Honeypot != "" {
+		url, err := t.appendAddress(nil, token.Token{Kind: token.Click}, spec.Honeypot)
+		if err != nil {
+			return nil, err
+		}
+		t.honeypot, t.sharedPot = spec.Honeypot, string(url)
+	}
 	if err := t.finish(spec, from, replyTo); err != nil {
 		return nil, err
 	}
@@ -227,6 +234,13 @@ func (t *Template) static(o op, mode linkMode) (string, bool) {
 		switch mode {
 		case linksShared:
 			return beaconHTML(t.beacon), true
+		case linksPlain:
+			return "", true
+		}
+	case opHoneypot:
+		switch mode {
+		case linksShared:
+			return honeypotHTML(t.sharedPot), true
 		case linksPlain:
 			return "", true
 		}

@@ -55,7 +55,7 @@ func TestCorpus(t *testing.T) {
 		}
 		t.Run(filepath.Base(filepath.Dir(path))+"/"+filepath.Base(path), func(t *testing.T) {
 			spec := testSpec()
-			spec.HTML = string(src)
+			spec.HTML, spec.Honeypot = string(src), "https://www.acme.example/hidden"
 			if _, err := Compile(spec); err != nil {
 				list := problems(t, spec)
 				for _, p := range list {

@@ -15,15 +15,20 @@
 // everybody; {{ unsubscribe_url }} and {{ preferences_url }}, as an href or as text; and the blocks
 // {{ citation }}, {{ footer }} and {{ ask_tracking }}, between tags. A citation and a footer that
 // were not placed go before the last </body>, or to the end. A link with data-track="no" is left
-// alone.
+// alone, one with data-utm="no" gets no UTM parameters, and data-label says what a link is called in
+// the figures.
 //
 // # What a caller may rely on
 //
 //   - Every byte of the HTML outside of a tracked link's href and of what is inserted (preheader,
-//     citation, footer, invitation, beacon) is the author's. Tracked are the http and https hrefs of
-//     a, area and VML elements, those in conditional comments included, and in a text part of the
-//     author's its http and https addresses. A tracked link's token opens to the author's exact bytes,
-//     entities decoded and white space removed as a browser would.
+//     citation, footer, invitation, beacon, hidden link) is the author's. Tracked are the http and https
+//     hrefs of a, area and VML elements, those in conditional comments included, and in a text part of
+//     the author's its http and https addresses. A tracked link's token opens to the author's exact
+//     bytes, entities decoded and white space removed as a browser would.
+//   - The campaign's UTM parameters go into those same links, in copies with plain links too, as one
+//     insertion before the fragment; a parameter that the author gave stays theirs.
+//   - The hidden link, a honeypot for scanners, is at position 0 and in no list of links. It has no
+//     text, no part of a mail but the HTML has it, and no copy with plain links.
 //   - No address that a mail links to or fetches holds contact data: such a template is refused, and no
 //     value, whatever it is, can make a tag, an attribute, a comment's end or a CSS url().
 //   - A copy that is not identified holds no address of its own but unsubscribe and preferences. Beacon

@@ -47,7 +47,7 @@ type document struct {
 
 // readHTML tokenises the source and finds everything that is wrong with it. Without track no link gets
 // a position.
-func readHTML(s *source, track bool, consts *env, e *engine, tell func(Problem)) *document {
+func readHTML(s *source, track bool, utm UTM, consts *env, e *engine, tell func(Problem)) *document {
 	d := &document{source: s, tokens: tokenize(s.masked), bodyEnd: -1, byToken: map[int][]int{}}
 	report := func(p Problem) {
 		s.broken = true
@@ -59,7 +59,7 @@ func readHTML(s *source, track bool, consts *env, e *engine, tell func(Problem))
 	}
 	d.checkBlocks(report)
 	d.checkTags(report)
-	d.findLinks(track, consts, e, report)
+	d.findLinks(track, utm, consts, e, report)
 	begun := false
 	for _, tok := range d.tokens {
 		switch {

@@ -1,12 +1,12 @@
 package compose
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"hash"
 	"html"
 	"maps"
-	"strings"
 
 	"beckon/tracker/token"
 )
@@ -23,6 +23,7 @@ type filling struct {
 	unsubscribe string
 	preferences string
 	beacon      string
+	honeypot    string
 	links       []string // by position
 
 	mac     hash.Hash
@@ -94,6 +95,9 @@ func (f *filling) sign() error {
 		for _, l := range t.links {
 			add(token.Token{Kind: token.Click, Link: l.Position}, l.URL)
 		}
+		if t.honeypot != "" {
+			add(token.Token{Kind: token.Click}, t.honeypot)
+		}
 	}
 	f.scratch, f.ends = b, ends
 	if err != nil {
@@ -101,15 +105,18 @@ func (f *filling) sign() error {
 	}
 	f.urls = string(b)
 	f.unsubscribe, f.preferences = f.urls[:ends[0]], f.urls[ends[0]:ends[1]]
-	f.links = f.links[:0]
+	f.links, f.honeypot = f.links[:0], ""
 	switch f.mode {
 	case linksOwn:
 		f.beacon = f.urls[ends[1]:ends[2]]
 		for i := range t.links {
 			f.links = append(f.links, f.urls[ends[i+2]:ends[i+3]])
 		}
+		if t.honeypot != "" {
+			f.honeypot = f.urls[ends[len(ends)-2]:]
+		}
 	case linksShared:
-		f.beacon = t.beacon
+		f.beacon, f.honeypot = t.beacon, t.sharedPot
 		f.links = append(f.links, t.shared...)
 	}
 	return nil
@@ -177,11 +184,29 @@ func (f *filling) op(w *sink, o *op, asHTML bool) error {
 		if f.mode != linksPlain {
 			w.write(beaconHTML(f.beacon))
 		}
+	case opHoneypot:
+		if f.mode != linksPlain {
+			w.write(honeypotHTML(f.honeypot))
+		}
 	}
 	return nil
 }
 
 func beaconHTML(url string) string { return `<img src="` + url + beaconEnd }
+
+func honeypotHTML(url string) string {
+	if url == "" {
+		return ""
+	}
+	return `<a href="` + url + potEnd
+}
+
+// subject is good until the next part is written.
+func (f *filling) subject() ([]byte, error) {
+	subject, err := f.part(f.scratch[:0], f.t.subject, false)
+	f.scratch = subject
+	return bytes.TrimSpace(subject), err
+}
 
 // slot writes one slot of the frame.
 func (f *filling) slot(dst []byte, s slot) ([]byte, error) {
@@ -193,9 +218,8 @@ func (f *filling) slot(dst []byte, s slot) ([]byte, error) {
 	case slotTo:
 		return appendMailbox(dst, oneLine(f.r.Name), f.r.Email, len("To: ")), nil
 	case slotSubject:
-		subject, err := f.part(f.scratch[:0], f.t.subject, false)
-		f.scratch = subject
-		return appendUnstructured(dst, strings.TrimSpace(string(subject)), len("Subject: ")), err
+		subject, err := f.subject()
+		return appendUnstructured(dst, string(subject), len("Subject: ")), err
 	case slotUnsubscribe:
 		dst = append(append(dst, '<'), f.unsubscribe...)
 		return append(append(dst, '>'), f.t.mailTo...), nil

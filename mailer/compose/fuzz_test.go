@@ -120,6 +120,32 @@ func FuzzText(f *testing.F) {
 	})
 }
 
+// However an href is written, UTM parameters are one insertion, and lead where they are to lead.
+func FuzzHref(f *testing.F) {
+	for _, raw := range []string{"https://example.com/", " https://example.com/?a=1&amp;b=2#c ", "http://x/&#35&#x23;&num;", "https://x/?&amp", "https://x/?a&ampb&lt=1&#&#x;#", "https://x&Tab;&NewLine", "https://x/?utm%5fsource=#"} {
+		f.Add(raw, "beckon")
+	}
+	f.Fuzz(func(t *testing.T, raw, value string) {
+		u := UTM{Source: value, Term: "t"}
+		target := browserTrim(decodeAttr(raw))
+		if strings.ContainsAny(raw, "\x00\r") || CheckUTM(value) != "" || !isWeb(target) {
+			return
+		}
+		got := u.addToHref(raw, target)
+		if leads, want := browserTrim(decodeAttr(got)), u.Add(target); leads != want {
+			t.Fatalf("%q makes %q, which leads to %q, want %q", raw, got, leads, want)
+		}
+		at := 0
+		for at < len(raw) && at < len(got) && raw[at] == got[at] {
+			at++
+		}
+		if !strings.HasSuffix(got, raw[at:]) || strings.ContainsAny(got[at:len(got)-len(raw)+at], "<>\"' \n") {
+			t.Fatalf("%q is not %q with an insertion", got, raw)
+		}
+		checkAdded(t, u, target, u.Add(target))
+	})
+}
+
 // Nothing that a person or an author is called makes another header field.
 func FuzzHeaders(f *testing.F) {
 	f.Add("Ada", "Hello", "ada@example.org")

@@ -45,6 +45,16 @@ func TestGoldenMails(t *testing.T) {
 			s.HTML, s.Tracking = corpusFile(t, "05-fragment.html"), TrackOff
 			r.Name, r.Cite = "", nil
 		}},
+		{"05-parameters-and-honeypot", func(s *Spec, r *Recipient) {
+			s.HTML = corpusFile(t, "02-digest.html")
+			s.UTM, s.Honeypot = UTM{Source: "beckon", Medium: "email", Campaign: "Frühjahr & Sommer"}, s.Company.PrivacyURL
+			r.Cite = nil
+		}},
+		{"06-parameters-in-plain-links", func(s *Spec, r *Recipient) {
+			s.HTML, s.Tracking = corpusFile(t, "02-digest.html"), TrackStrict
+			s.UTM, s.Honeypot = UTM{Source: "beckon", Medium: "email", Campaign: "Frühjahr & Sommer"}, s.Company.PrivacyURL
+			r.Mode, r.Cite = Anonymous, nil
+		}},
 	} {
 		spec, r := testSpec(), testRecipient()
 		c.make(&spec, &r)

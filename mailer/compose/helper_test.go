@@ -131,11 +131,14 @@ func restore(t failer, tpl *Template, r Recipient, body string, p *part) string 
 	t.Helper()
 	body = trackedURL.ReplaceAllStringFunc(body, func(url string) string {
 		k, err := tpl.keys.Open(token.Click, strings.TrimPrefix(url, "https://t.example.com/c/"))
-		if err != nil || k.Campaign != 12 || k.Link < 1 || k.Link > len(tpl.links) || k.URL != tpl.links[k.Link-1].URL {
+		if err != nil || k.Campaign != 12 || k.Link < 0 || k.Link > len(tpl.links) || k.Link > 0 && k.URL != tpl.links[k.Link-1].URL || k.Link == 0 && k.URL != tpl.honeypot {
 			t.Fatalf("%s opens as %+v, %v", url, k, err)
 		}
 		if own := tpl.linkMode(&r) == linksOwn; own != (k.Message == r.Message) || !own && k.Message != 0 {
 			t.Fatalf("a link for %q has message %d", r.Mode, k.Message)
+		}
+		if k.Link == 0 {
+			return url
 		}
 		for _, o := range p.ops {
 			if o.kind == opLink && o.n == k.Link {
@@ -159,7 +162,7 @@ func insertions(t failer, tpl *Template, r Recipient) []string {
 	}
 	defer f.release()
 	var list []string
-	for _, ops := range [][]op{{{kind: opCitation}}, tpl.blocks.footer(true), {{kind: opBeacon}}} {
+	for _, ops := range [][]op{{{kind: opCitation}}, {{kind: opHoneypot}}, tpl.blocks.footer(true), {{kind: opBeacon}}} {
 		w := &sink{}
 		for i := range ops {
 			if err := f.op(w, &ops[i], true); err != nil {

@@ -15,7 +15,9 @@ type webLink struct {
 	token, attr int
 	start, end  int    // of the value in the source
 	original    string // the value as the author wrote it, constants put in
-	target      string // where it leads
+	plain       string // the same with the campaign's UTM parameters
+	authored    string // where the author's value leads
+	target      string // where it leads with the UTM parameters
 	label       string
 	position    int // from 1; 0: left alone
 }
@@ -23,8 +25,9 @@ type webLink struct {
 // maxLabel is how much of a link's text is kept, in characters.
 const maxLabel = 120
 
-// findLinks finds the links to the web and gives a position to each that is to be tracked.
-func (d *document) findLinks(track bool, consts *env, e *engine, report func(Problem)) {
+// findLinks finds the links to the web, adds the UTM parameters to each that the author does not keep
+// from it, and gives a position to each that is to be tracked.
+func (d *document) findLinks(track bool, utm UTM, consts *env, e *engine, report func(Problem)) {
 	position := 0
 	for t := range d.tokens {
 		tok := &d.tokens[t]
@@ -45,12 +48,17 @@ func (d *document) findLinks(track bool, consts *env, e *engine, report func(Pro
 			if l.original, ok = d.constants(a.valueStart, a.valueEnd, inAttr, consts, e); !ok {
 				continue
 			}
-			l.target = browserTrim(decodeAttr(l.original))
-			if !isWeb(l.target) {
+			l.authored = browserTrim(decodeAttr(l.original))
+			if !isWeb(l.authored) {
 				continue
 			}
-			if track && !d.leftAlone(tok) {
-				if problem := checkTarget(l.target); problem != "" {
+			l.plain, l.target = l.original, l.authored
+			free := !d.saysNo(tok, "data-track")
+			if free && !d.saysNo(tok, "data-utm") {
+				l.plain, l.target = utm.addToHref(l.original, l.authored), utm.Add(l.authored)
+			}
+			if track && free {
+				if problem := checkLink(l.authored, l.target, `, or add data-utm="no"`); problem != "" {
 					report(d.problem(a.valueStart, "%s", problem))
 					continue
 				}
@@ -58,7 +66,7 @@ func (d *document) findLinks(track bool, consts *env, e *engine, report func(Pro
 				l.position = position
 				l.label = d.label(t)
 				if l.label == "" {
-					l.label = shorten(l.target)
+					l.label = shorten(l.authored)
 				}
 			}
 			d.byToken[t] = append(d.byToken[t], len(d.links))
@@ -67,9 +75,9 @@ func (d *document) findLinks(track bool, consts *env, e *engine, report func(Pro
 	}
 }
 
-// leftAlone reports whether the author asked for a link not to be touched.
-func (d *document) leftAlone(tok *htmlToken) bool {
-	a := tok.attr("data-track")
+// saysNo reports whether the author asked for something not to be done to a link.
+func (d *document) saysNo(tok *htmlToken, attr string) bool {
+	a := tok.attr(attr)
 	return a != nil && strings.EqualFold(strings.TrimSpace(decodeAttr(d.text[a.valueStart:a.valueEnd])), "no")
 }
 
@@ -110,8 +118,20 @@ func checkTarget(url string) string {
 	return ""
 }
 
-// label is what the reader sees of the link that begins with a token: its text, or the words that
-// stand in for its pictures.
+// checkLink is checkTarget for a link that may have got UTM parameters; remedy says how the author
+// does without them.
+func checkLink(authored, target, remedy string) string {
+	if problem := checkTarget(authored); problem != "" {
+		return problem
+	}
+	if len(target) > token.MaxURL {
+		return fmt.Sprintf("the link has %d bytes with the UTM parameters, more than the %d that a tracked link can have: shorten it or them%s", len(target), token.MaxURL, remedy)
+	}
+	return ""
+}
+
+// label is what the author calls the link that begins with a token in data-label, else what the
+// reader sees of it: its text, or the words that stand in for its pictures.
 func (d *document) label(t int) string {
 	open := &d.tokens[t]
 	var text, alts strings.Builder
@@ -129,7 +149,7 @@ func (d *document) label(t int) string {
 			}
 		}
 	}
-	for _, s := range []string{text.String(), alts.String(), d.attrText(open, "alt"), d.attrText(open, "title"), d.attrText(open, "aria-label")} {
+	for _, s := range []string{d.attrText(open, "data-label"), text.String(), alts.String(), d.attrText(open, "alt"), d.attrText(open, "title"), d.attrText(open, "aria-label")} {
 		if s = shorten(s); s != "" {
 			return s
 		}

@@ -21,6 +21,7 @@ const (
 	opCitation // s goes before it when it shows
 	opAsk      // likewise
 	opBeacon
+	opHoneypot
 	opFooter // shows nothing; the footer begins here
 )
 

@@ -7,9 +7,9 @@ import (
 
 var textAddress = regexp.MustCompile(`(?i)https?://[^\s<>"]+`)
 
-// textOps is a text part that the author wrote: its addresses on the web become tracked links, with
-// positions after those of the HTML. Anything else stays as it is.
-func (c *compiler) textOps(s *source, links []webLink, track bool) ([]op, []webLink) {
+// textOps is a text part that the author wrote: its addresses on the web get the UTM parameters and
+// become tracked links, with positions after those of the HTML. Anything else stays as it is.
+func (c *compiler) textOps(s *source, links []webLink, track bool, utm UTM) ([]op, []webLink) {
 	position := 0
 	for _, l := range links {
 		position = max(position, l.position)
@@ -28,16 +28,23 @@ func (c *compiler) textOps(s *source, links []webLink, track bool) ([]op, []webL
 		}
 		start, end := hit[0], hit[0]+addressLen(s.masked[hit[0]:hit[1]])
 		url, ok := s.constants(start, end, inText, c.consts, c.engine)
-		if !ok || !track || !isWeb(url) {
+		if !ok || !isWeb(url) {
 			continue
 		}
-		if problem := checkTarget(url); problem != "" {
+		target := utm.Add(url)
+		if !track {
+			if target != url {
+				edits = append(edits, edit{start, end, []op{textOp(target)}})
+			}
+			continue
+		}
+		if problem := checkLink(url, target, ""); problem != "" {
 			c.report(s.problem(start, "%s", problem))
 			continue
 		}
 		position++
-		links = append(links, webLink{position: position, target: url, label: shorten(url)})
-		edits = append(edits, edit{start, end, []op{{kind: opLink, n: position, s: url}}})
+		links = append(links, webLink{position: position, authored: url, target: target, label: shorten(url)})
+		edits = append(edits, edit{start, end, []op{{kind: opLink, n: position, s: target}}})
 	}
 	ops := c.assemble(s, false, edits, func(int) place { return inText })
 	for len(ops) > 0 && ops[len(ops)-1].kind == opText {

@@ -145,7 +145,7 @@ func TestSlotsAndWholeRenderingAgree(t *testing.T) {
 // addresses that lower permissions.
 func TestS11L1AnonymousCopiesAreAlike(t *testing.T) {
 	spec := testSpec()
-	spec.HTML = everywhere
+	spec.HTML, spec.Honeypot, spec.UTM = everywhere, "https://www.acme.example/hidden", UTM{Source: "beckon"}
 	tpl := mustCompile(t, spec)
 	cut := func(s string) string { return anyPage.ReplaceAllString(s, "$1") }
 	rapid.Check(t, func(t *rapid.T) {

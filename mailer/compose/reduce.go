@@ -34,7 +34,7 @@ type branches struct{ start, least int }
 // openLink is the link whose text is being written.
 type openLink struct {
 	url   []op   // empty: only its text shows
-	plain string // the address as text, if it is known
+	plain string // the author's address as text, if it is known
 	ops   int    // where its text began
 	depth int
 }
@@ -178,7 +178,7 @@ func (r *reducer) openLink(i int, track bool) {
 	l := &openLink{ops: len(r.ops), depth: r.depth}
 	if found := r.d.byToken[i]; len(found) > 0 {
 		w := r.d.links[found[0]]
-		l.plain = w.target
+		l.plain = w.authored
 		if w.position > 0 && track {
 			l.url = []op{{kind: opLink, n: w.position, s: w.target}}
 		} else {

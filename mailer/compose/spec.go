@@ -34,7 +34,9 @@ type Spec struct {
 	Company   Company
 	TypeName  string           // of the communication type, for the reader
 	TypeSlug  string           // of the communication type, for the headers
+	UTM       UTM              // added to the links that can be tracked, in copies with plain links too
 	Tracking  string           // TrackConsented, TrackStrict or TrackOff
+	Honeypot  string           // where the link leads that nobody sees, on the web; empty: there is none
 	Test      bool             // a test or preview: its links record nothing
 	Now       func() time.Time // what "now" means to the template's dates; nil: the clock
 }
@@ -74,6 +76,6 @@ type Recipient struct {
 // Link is one tracked link of the template.
 type Link struct {
 	Position int    // from 1, in the order of the template
-	Label    string // what the reader sees
-	URL      string // the author's bytes
+	Label    string // the author's data-label, else what the reader sees
+	URL      string // the author's bytes, with the UTM parameters
 }

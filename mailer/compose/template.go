@@ -34,6 +34,9 @@ type Template struct {
 	shared []string // the addresses that are the same for everybody, by position
 	beacon string
 
+	honeypot  string // where the hidden link leads; empty: there is none
+	sharedPot string // its address that is the same for everybody
+
 	fields []string
 	spare  sync.Pool // *filling
 }
@@ -110,6 +113,17 @@ func (t *Template) Fill(dst []byte, r Recipient) ([]byte, error) {
 		return dst, err
 	}
 	return out, nil
+}
+
+// Subject returns r's subject as it reads, for previews.
+func (t *Template) Subject(r Recipient) (string, error) {
+	f, err := t.filling(&r)
+	if err != nil {
+		return "", err
+	}
+	defer f.release()
+	subject, err := f.subject()
+	return string(subject), err
 }
 
 // Parts returns r's message bodies, for previews; lines end in LF.
