@@ -1,5 +1,5 @@
 // Package bounce reads a message that came back and says what it is: a delivery failure and whose
-// fault it was, a complaint, an automatic reply, or something else.
+// fault it was, a complaint, an automatic reply, or something else. [Intake] then does what follows.
 //
 // What a caller may rely on:
 //
@@ -20,6 +20,23 @@
 // (the envelope recipient, else one of [Report.To]), or for complaints the signed token in
 // [Original].ListUnsubscribe. The contact is the one the token names; Recipient is for display
 // and logs of the mailbox owner only.
+//
+// Intake is such a caller. What it may be relied on for:
+//
+//   - It acts on what is proven: by the return path ([Paths]), for complaints by the unsubscribe link
+//     in the returned mail, and for a provider's notification, which its [Hook] has verified, by what
+//     the provider gives back of either. Anything else is counted and left aside.
+//   - One report has its consequences once, in one transaction, whatever the way it comes and however
+//     often: a dead address and a complaint once per message.
+//   - Hard: the message failed, and the address is suppressed. Soft: noted; the fifth campaign in a row
+//     within 30 days suppresses. Sender: noted; the fifth in a row pauses the campaign. Complaint: an
+//     objection to the company's mail, and the address is suppressed; at 0.3 % of what was delivered,
+//     and at least three, the campaign pauses, and what paused it does not count again. A feedback
+//     report that asks to be left out is the objection alone. An automatic reply and a report that a
+//     message is only late are nothing.
+//   - A letter from a person who wants no more mail goes to people ([Inbox]); nothing is done by itself.
+//   - Every no is recorded in the ledger, whose journal keeps it outside the database too.
+//   - Of an erased contact a report is noted without words.
 //
 // Classes of complaint reports (RFC 5965): abuse, fraud, opt-out and opt-out-list are [Complaint],
 // for each is a person's no; auth-failure (RFC 6591), not-spam, virus and other are [Other]:

@@ -2,6 +2,9 @@ package bounce
 
 import "strings"
 
+// stillTried is the reason of a report that the message is late: it may arrive yet.
+const stillTried = "delayed, still being tried"
+
 // statusBlocks reads the fields of RFC 3464, one block for each recipient. It is used on
 // delivery-status parts and on plain text, where some servers put the same fields.
 func statusBlocks(s string) []map[string]string {
@@ -93,7 +96,7 @@ func (l *letter) fromStatus(blocks []map[string]string) (Report, bool) {
 			continue
 		case "delayed":
 			waiting = true
-			v.class, v.reason = Soft, "delayed, still being tried"
+			v.class, v.reason = Soft, stillTried
 		case "expired":
 			if v.class == "" {
 				v.class, v.reason = Soft, "expired"

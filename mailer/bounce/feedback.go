@@ -72,6 +72,11 @@ func (l *letter) fromNotice() (Report, bool) {
 			return Report{}, false
 		}
 	}
+	return n.report()
+}
+
+// report says what a notice comes to, and false for one of no known type.
+func (n *notice) report() (Report, bool) {
 	switch n.Kind + n.Event {
 	case "Complaint":
 		rep := Report{Class: Complaint, FeedbackType: limit(strings.ToLower(n.Complaint.Type), 40), Reason: "Amazon SES complaint"}
