@@ -234,11 +234,12 @@ func isReply(err error) bool {
 	return errors.As(err, &e) && e.Code >= 400 && e.Code <= 599
 }
 
-// closing reports whether the connection is gone or the relay announced that it closes it.
+// closing reports whether the connection is gone, the relay announced that it closes it, or the two
+// sides do not agree on where they are.
 func closing(err error) bool {
 	var e *textproto.Error
 	if errors.As(err, &e) {
-		return e.Code == 421
+		return e.Code == 421 || ofSession[e.Code]
 	}
 	return true
 }

@@ -19,12 +19,23 @@ type plan struct {
 	jobs     []*job
 	of       []*active // of jobs
 	ended    map[*active]bool
+	parked   map[*active][]parked // beside those that were
+	skipping map[*active]bool
+	lanes    map[string]lane    // of those that changed
+	full     map[*active]ration // whose sender may send no more today
+	told     map[*active]string
+	emptied  map[*active]bool // of what was parked
 	outcomes int
 }
 
 // cycle commits what came in and hands out new work.
 func (d *desk) cycle() {
 	d.dismiss()
+	for _, a := range d.order {
+		a.unpark(time.Now())
+		d.look(a)
+	}
+	d.open = d.eligible(time.Now())
 	outs := d.out[:min(len(d.out), maxOutcomes)]
 	if len(outs) == 0 && !d.work() {
 		d.grant()
@@ -69,15 +80,27 @@ func (d *desk) work() bool {
 		return false
 	}
 	return slices.ContainsFunc(d.order, func(a *active) bool {
-		return a.note != "" || len(d.claims) > 0 && len(a.stock) > 0 || len(a.stock) == 0 && !a.dry || a.idle() && !a.ended
+		if a.note != "" || a.untold() || a.idle() && !a.ended {
+			return true
+		}
+		if a.wait.shut {
+			return len(a.stock)+len(a.parked) > 0
+		}
+		return len(d.open) > 0 && len(a.stock) > 0 || len(a.stock) == 0 && !a.dry
 	})
 }
 
-func (a *active) idle() bool { return a.dry && len(a.stock) == 0 && a.flying == 0 }
+func (a *active) idle() bool {
+	return (a.dry || a.wait.shut) && len(a.stock)+len(a.parked) == 0 && a.flying == 0
+}
 
 func (d *desk) commit(ctx context.Context, tx *schema.Tx, p *plan, outs []*outcome) error {
-	*p = plan{stock: map[*active][]id.Message{}, leased: map[*active]bool{}, dry: map[*active]bool{}, gone: map[*active]bool{}, ended: map[*active]bool{}, outcomes: len(outs)}
+	*p = plan{stock: map[*active][]id.Message{}, leased: map[*active]bool{}, dry: map[*active]bool{}, gone: map[*active]bool{}, ended: map[*active]bool{}, outcomes: len(outs),
+		parked: map[*active][]parked{}, skipping: map[*active]bool{}, lanes: map[string]lane{}, full: map[*active]ration{}, told: map[*active]string{}, emptied: map[*active]bool{}}
 	if err := d.s.record(ctx, tx, outs); err != nil {
+		return err
+	}
+	if err := d.refund(ctx, tx, outs); err != nil {
 		return err
 	}
 	if d.retry > 0 { // an earlier commit may have gone through without our knowing
@@ -103,8 +126,8 @@ func (d *desk) commit(ctx context.Context, tx *schema.Tx, p *plan, outs []*outco
 		landed[d.flight[o.Message]]++
 	}
 	for _, a := range d.order {
-		dry := a.dry || p.dry[a]
-		if a.ended || p.gone[a] || !dry || len(p.rest(a)) > 0 || a.flying > landed[a] || slices.Contains(p.of, a) {
+		dry := a.dry || p.dry[a] || a.wait.shut
+		if a.ended || p.gone[a] || !dry || len(p.rest(a))+len(p.aside(a)) > 0 || a.flying > landed[a] || slices.Contains(p.of, a) {
 			continue
 		}
 		if _, err := d.s.finish(ctx, tx, a.ID); err != nil {
@@ -121,17 +144,27 @@ func (d *desk) hand(ctx context.Context, tx *schema.Tx, p *plan) error {
 	if !d.s.opt.ready() {
 		return nil
 	}
-	open := min(len(d.claims), maxClaims)
+	open := min(len(d.open), maxClaims)
 	for i, a := range d.order {
 		if p.gone[a] {
 			continue
 		}
-		if len(a.stock) == 0 && !a.dry {
-			ids, err := d.s.lease(ctx, tx, a.ID, d.s.opt.Batch)
-			if err != nil {
+		if a.untold() {
+			if err := d.s.tell(ctx, tx, a); err != nil {
 				return err
 			}
-			p.stock[a], p.leased[a], p.dry[a] = ids, true, len(ids) == 0
+			p.told[a] = a.wait.text
+		}
+		if a.wait.shut {
+			if err := d.letGo(ctx, tx, p, a, a.held()); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(a.stock) == 0 && !a.dry {
+			if err := d.lease(ctx, tx, p, a); err != nil {
+				return err
+			}
 		}
 		rest := p.rest(a)
 		n := min(len(rest), open)
@@ -141,10 +174,25 @@ func (d *desk) hand(ctx context.Context, tx *schema.Tx, p *plan) error {
 		if n = a.allow(n); n == 0 {
 			continue
 		}
+		n, drawn, err := d.draw(ctx, tx, p, a, n)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			if err := d.letGo(ctx, tx, p, a, rest); err != nil {
+				return err
+			}
+			continue
+		}
 		p.stock[a] = rest[n:]
 		claimed, going, err := d.s.claim(ctx, tx, &a.Campaign, rest[:n])
 		if err != nil {
 			return err
+		}
+		if drawn.domain != "" {
+			if err := d.s.refund(ctx, tx, drawn, n-len(claimed)); err != nil {
+				return err
+			}
 		}
 		if !going {
 			p.gone[a] = true
@@ -152,6 +200,7 @@ func (d *desk) hand(ctx context.Context, tx *schema.Tx, p *plan) error {
 		}
 		until := time.Now().Add(d.s.opt.Lease)
 		for _, m := range claimed {
+			m.drawn = drawn
 			p.jobs = append(p.jobs, &job{m, a.Filler, a.Sign, a.Launched, until})
 			p.of = append(p.of, a)
 		}
@@ -195,6 +244,24 @@ func (d *desk) apply(p *plan, outs []*outcome, now time.Time) {
 	for a, ids := range p.stock {
 		a.stock = ids
 	}
+	for a, aside := range p.parked {
+		a.park(aside)
+	}
+	for a, emptied := range p.emptied {
+		if emptied {
+			a.parked = nil
+		}
+	}
+	for a, r := range p.full {
+		a.wait.full = r
+	}
+	for a, note := range p.told {
+		a.Note = note
+	}
+	for a, skipping := range p.skipping {
+		a.skipping = skipping
+	}
+	maps.Copy(d.pacer.lanes, p.lanes)
 	for a := range p.leased {
 		a.until = now.Add(d.s.opt.Lease)
 	}
@@ -205,33 +272,21 @@ func (d *desk) apply(p *plan, outs []*outcome, now time.Time) {
 		a.ended = true
 	}
 	for a := range p.gone {
-		a.note, a.run, a.stock = "", 0, nil
+		a.note, a.run, a.stock, a.parked = "", 0, nil, nil
 		d.order = slices.DeleteFunc(d.order, func(b *active) bool { return a == b })
 	}
 	for i, j := range p.jobs {
 		a := p.of[i]
 		a.flying++
 		d.flight[j.Message] = a
-		d.claims[i].reply <- reply{job: j}
+		d.serveWith(d.open[i], j)
 	}
-	d.claims = slices.Delete(d.claims, 0, len(p.jobs))
+	served := slices.Clone(d.open[:len(p.jobs)])
+	d.claims = slices.DeleteFunc(d.claims, func(r *request) bool { return slices.Contains(served, r) })
+	d.open = d.eligible(time.Now())
 	if len(d.order) > 1 { // another campaign is first next time
 		d.order = append(d.order[1:], d.order[0])
 	}
-}
-
-// grant lets connections be opened as far as there is work that no open one waits for.
-func (d *desk) grant() {
-	stock := 0
-	for _, a := range d.order {
-		stock += len(a.stock)
-	}
-	n := max(0, min(len(d.turns), stock-len(d.claims)-d.dialing))
-	for _, r := range d.turns[:n] {
-		r.reply <- reply{}
-	}
-	d.dialing += n
-	d.turns = slices.Delete(d.turns, 0, n)
 }
 
 // suppress tells of recipients that do not exist, before their failure is written: a crash in

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"beckon/schema"
@@ -33,6 +34,8 @@ type request struct {
 	want   want
 	turned bool       // its last answer was a turn
 	reply  chan reply // has room for one
+	st     *station
+	idle   atomic.Bool // the connection was closed while it waited
 }
 
 type reply struct {
@@ -51,15 +54,17 @@ type job struct {
 // desk is where all connections of a running sender meet the database: one goroutine that commits
 // their outcomes and new claims together.
 type desk struct {
-	s       *Sender
-	active  map[id.Campaign]*active
-	order   []*active // whose turn it is, first
-	claims  []*request
-	turns   []*request
-	out     []*outcome
-	flight  map[id.Message]*active
-	dialing int
-	workers int
+	s        *Sender
+	active   map[id.Campaign]*active
+	order    []*active // whose turn it is, first
+	stations []*station
+	claims   []*request
+	turns    []*request
+	open     []*request // those of claims that may have a message now, in the order in which they get one
+	out      []*outcome
+	flight   map[id.Message]*active
+	workers  int
+	pacer    *pacer
 
 	ctx      context.Context
 	stopping bool
@@ -72,14 +77,17 @@ type desk struct {
 // active is a campaign that is being sent.
 type active struct {
 	Campaign
-	limit  *rate.Limiter
-	stock  []id.Message // leased
-	until  time.Time    // of the lease
-	dry    bool         // nothing was due at the last look
-	ended  bool         // asked to finish since the last look
-	flying int
-	run    int    // refusals of the sender's own fault in a row
-	note   string // why it is to be paused
+	limit    *rate.Limiter
+	stock    []id.Message // leased
+	until    time.Time    // of the lease
+	parked   []parked     // leased too, and not yet to be claimed; the next one first
+	skipping bool         // most of the last lease was put back: more are leased at once
+	wait     wait
+	dry      bool // nothing was due at the last look
+	ended    bool // asked to finish since the last look
+	flying   int
+	run      int    // refusals of the sender's own fault in a row
+	note     string // why it is to be paused
 }
 
 func (d *desk) serve(ctx context.Context) error {
@@ -152,9 +160,16 @@ func (d *desk) pause() time.Duration {
 	}
 	now := time.Now()
 	pause := max(0, d.poll.Sub(now))
+	if len(d.open) < len(d.claims) || d.dialing() {
+		pause = min(pause, patience/2)
+	}
 	for _, a := range d.order {
+		if len(a.parked) > 0 && len(d.open)+len(d.turns) > 0 {
+			pause = min(pause, max(0, a.parked[0].at.Sub(now)))
+		}
 		switch {
-		case len(a.stock) == 0 && a.dry || len(d.claims) == 0:
+		case a.wait.shut:
+		case len(a.stock) == 0 && a.dry || len(d.open) == 0:
 		case a.limit == nil:
 			return 0
 		default:
@@ -169,11 +184,9 @@ func (d *desk) take(r *request) {
 	if r.out != nil {
 		d.out = append(d.out, r.out)
 		d.judge(r.out)
-		r.out = nil
 	}
-	if r.turned {
-		d.dialing--
-	}
+	r.st.note(r, time.Now())
+	r.out = nil
 	switch r.want {
 	case wantTurn:
 		d.turns = append(d.turns, r)
@@ -187,6 +200,13 @@ func (d *desk) judge(o *outcome) {
 	a := d.flight[o.Message]
 	if a == nil {
 		return
+	}
+	if o.code > 0 {
+		now, domain := time.Now(), domainOf(o.To)
+		d.pacer.sent(domain, now)
+		if o.hasty {
+			d.pacer.throttled(domain, now)
+		}
 	}
 	switch {
 	case o.status == Sent:
@@ -230,19 +250,21 @@ func (d *desk) refresh() {
 				a.limit = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(c.Rate/20)))
 			}
 		}
-		a.Campaign, a.dry, a.ended = c, false, false
+		a.Campaign, a.dry, a.ended, a.wait.turns = c, false, false, time.Time{}
 		if len(a.stock) > 0 && !now.Before(a.until) { // whoever can send them now may take them
 			a.stock = nil
 		}
 	}
 	maps.DeleteFunc(d.active, func(c id.Campaign, a *active) bool { return !found[c] && a.flying == 0 })
 	d.order = slices.DeleteFunc(d.order, func(a *active) bool { return !found[a.ID] })
+	d.pacer.tend(now)
+	d.reopen()
 }
 
 // giveBack frees what is leased when the sender stops.
 func (d *desk) giveBack() error {
 	for _, a := range d.order {
-		for ids := range slices.Chunk(a.stock, 256) {
+		for ids := range slices.Chunk(a.held(), 256) {
 			err := d.s.db.Tx(d.ctx, func(tx *schema.Tx) error { return d.s.release(d.ctx, tx, ids) })
 			if err != nil {
 				return fmt.Errorf("queue: give back what was leased: %w", err)

@@ -146,7 +146,7 @@ func (r *Relay) remedy(err error) string {
 	)
 	what := "cannot be used: " + scrub(err.Error())
 	switch {
-	case errors.As(err, &auth):
+	case errors.As(err, &auth) && errors.As(err, &reply) && reply.Code >= 500:
 		what = "refuses the user name or password: " + scrub(auth.Error()) + ". Correct them in BECKON_SMTP"
 	case errors.As(err, &cert):
 		what = "shows a certificate that does not fit its name. Name the relay as its certificate does, or write ?tls=none on a network you trust"

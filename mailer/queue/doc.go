@@ -12,6 +12,8 @@
 //     message may have left and no answer was read; it is never tried again by itself.
 //   - Whatever fails before that dot, and every 4xx, is tried again with growing pauses; every 5xx is
 //     final. A relay that cannot be reached costs no attempt: nothing is claimed without a connection.
+//   - Several relays share the work by weight, and take over from one that is down or silent. A domain,
+//     a campaign outside its hours or a sender at its day's allowance that has to wait holds up no other.
 //   - A run of refusals that are the sender's fault (550 5.7.x) pauses the campaign and suppresses nobody.
 //   - No address is stored in a reply, logged or part of an error.
 //

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -22,10 +23,11 @@ const (
 // fakeRelay speaks SMTP over real sockets and does at each step what its script says. What it took
 // for good is in taken, whether or not it could say so.
 type fakeRelay struct {
-	t        testing.TB
-	listener net.Listener
-	offers   []string
-	script   func(step, recipient string) string // empty: the usual answer
+	t           testing.TB
+	listener    net.Listener
+	offers      []string
+	certificate *tls.Certificate                    // nil: it cannot speak TLS
+	script      func(step, recipient string) string // empty: the usual answer
 
 	mu    sync.Mutex
 	taken map[string]int
@@ -175,6 +177,23 @@ func (f *fakeRelay) talk(c net.Conn) {
 		case "QUIT":
 			say("quit", "221 bye")
 			return
+		case "RSET":
+			recipient = ""
+			_, ok = say("rset", "250 2.0.0 ok")
+		case "STARTTLS":
+			var answer string
+			if answer, ok = say("starttls", "220 go on"); ok && strings.HasPrefix(answer, "220") {
+				if f.certificate == nil { // a liar: what follows is no TLS
+					in.ReadByte()
+					io.WriteString(c, "250 what?\r\n")
+					io.Copy(io.Discard, c)
+					return
+				}
+				c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*f.certificate}})
+				in = bufio.NewReader(c)
+			}
+		case "AUTH":
+			_, ok = say("auth", "235 2.7.0 welcome")
 		default:
 			_, ok = say("other", "250 ok")
 		}

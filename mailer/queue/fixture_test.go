@@ -24,6 +24,8 @@ type stage struct {
 	campaign id.Campaign
 	clock    *clock
 	rate     float64
+	domain   string // of the sender
+	hours    func(time.Time) (bool, time.Time)
 	size     int // bytes of a message's body
 	broken   map[id.Contact]bool
 }
@@ -112,14 +114,15 @@ func (s *stage) Sending(ctx context.Context) ([]queue.Campaign, error) {
 	var rows []struct {
 		ID       id.Campaign `db:"id"`
 		Launched schema.Time `db:"launched_at"`
+		Note     string      `db:"status_note"`
 	}
-	if err := s.Select(ctx, &rows, `SELECT id, launched_at FROM campaigns WHERE status = 'sending' AND built ORDER BY id`); err != nil {
+	if err := s.Select(ctx, &rows, `SELECT id, launched_at, status_note FROM campaigns WHERE status = 'sending' AND built ORDER BY id`); err != nil {
 		return nil, err
 	}
 	var all []queue.Campaign
 	for _, r := range rows {
 		refusal := fmt.Sprintf(reasonOf, "m.contact")
-		all = append(all, queue.Campaign{ID: r.ID, Launched: r.Launched, Rate: s.rate, Filler: s, Gates: func() (queue.Gates, error) {
+		all = append(all, queue.Campaign{ID: r.ID, Launched: r.Launched, Rate: s.rate, Domain: s.domain, Open: s.hours, Note: r.Note, Filler: s, Gates: func() (queue.Gates, error) {
 			return queue.Gates{
 				Allowed: consent.Fragment{SQL: refusal + ` = ?`, Args: []any{""}},
 				Refusal: consent.Fragment{SQL: refusal},

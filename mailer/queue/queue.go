@@ -51,6 +51,7 @@ type Claimed struct {
 	Epoch    int64
 	Cited    []id.Source // whom the letter has to name, by the gate; stored with the message
 	Attempt  int         // 1 for the first
+	drawn    ration      // of its sender's allowance; zero: none
 
 	// The following are filled in by Filler.Load.
 	To         string // recipient's address
@@ -86,6 +87,10 @@ type Campaign struct {
 	Gates    func() (Gates, error) // asked for each claim, since the answer holds the time
 	Filler   Filler
 	Sign     Signer // nil: not signed
+	Domain   string // of its sender
+	Note     string // its status note, as it is stored
+	// Open says whether messages may be claimed now, and when that changes; nil: always.
+	Open func(now time.Time) (open bool, until time.Time)
 }
 
 // Campaigns tells the sender what to send.
@@ -120,6 +125,8 @@ type Options struct {
 	MaxAge         time.Duration                   // since launch; then a second failure is final; 5 days
 	Backoff        func(attempt int) time.Duration // pause after an attempt; 1 min doubling to 4 h, ±20 %
 	PolicyRun      int                             // refusals of the sender's own fault in a row that pause a campaign; 5
+	Warmups        Warmups                         // none
+	Domains        DomainRates                     // of this sender, not of all; none
 
 	// Alone says that no other process sends from this database. Then whatever another lease holds
 	// was left by a dead process, and is freed at start without waiting for the lease to end.

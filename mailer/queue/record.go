@@ -19,8 +19,9 @@ type outcome struct {
 	next schema.Time // not before
 }
 
-// lease takes up to n due messages of a campaign for this sender. They stay queued or deferred.
-func (s *Sender) lease(ctx context.Context, tx *schema.Tx, c id.Campaign, n int) ([]id.Message, error) {
+// lease takes up to n due messages of a campaign for this sender, but for some that it holds already.
+// They stay queued or deferred.
+func (s *Sender) lease(ctx context.Context, tx *schema.Tx, c id.Campaign, n int, but []id.Message) ([]id.Message, error) {
 	now := schema.At(s.opt.Now())
 	free := now // a lease that ended before is nobody's
 	if s.opt.Alone {
@@ -30,15 +31,19 @@ func (s *Sender) lease(ctx context.Context, tx *schema.Tx, c id.Campaign, n int)
 	if tx.Dialect() == schema.Postgres {
 		lock = ` FOR UPDATE SKIP LOCKED`
 	}
+	others := ""
+	if len(but) > 0 {
+		others = ` AND id NOT IN (` + schema.List(len(but)) + `)`
+	}
 	var all []id.Message
 	for _, status := range []Status{Deferred, Queued} {
 		if n <= 0 {
 			break
 		}
 		var ids []id.Message
-		err := tx.Select(ctx, &ids, `WITH due AS MATERIALIZED (SELECT id FROM messages WHERE campaign = ? AND status = ? AND next_at <= ? AND (lease_end < ? OR lease = ?)
+		err := tx.Select(ctx, &ids, `WITH due AS MATERIALIZED (SELECT id FROM messages WHERE campaign = ? AND status = ? AND next_at <= ? AND (lease_end < ? OR lease = ?)`+others+`
 			ORDER BY next_at, id LIMIT ?`+lock+`) UPDATE messages SET lease = ?, lease_end = ? WHERE id IN (SELECT id FROM due) RETURNING id`,
-			c, status, now, free, s.owner, n, s.owner, now.Add(s.opt.Lease))
+			append(append([]any{c, status, now, free, s.owner}, anys(but)...), n, s.owner, now.Add(s.opt.Lease))...)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +96,7 @@ func (s *Sender) claim(ctx context.Context, tx *schema.Tx, c *Campaign, ids []id
 	}
 	claimed = make([]Claimed, len(rows))
 	for i, r := range rows {
-		claimed[i] = Claimed{Message: r.Message, Campaign: c.ID, Contact: r.Contact, Via: r.Via, Mode: r.Mode, Epoch: r.Epoch, Cited: sources(r.Cited), Attempt: r.Attempt}
+		claimed[i] = Claimed{Message: r.Message, Campaign: c.ID, Contact: r.Contact, Via: r.Via, Mode: r.Mode, Epoch: r.Epoch, Cited: CitedSources(r.Cited), Attempt: r.Attempt}
 	}
 	if len(claimed) < len(ids) {
 		args := append([]any{}, g.Refusal.Args...)
@@ -115,8 +120,8 @@ func (s *Sender) claim(ctx context.Context, tx *schema.Tx, c *Campaign, ids []id
 	return claimed, true, nil
 }
 
-// sources reads |1|2|, as the gate writes it.
-func sources(list string) []id.Source {
+// CitedSources reads a list of sources as the gate writes it, such as |1|2|.
+func CitedSources(list string) []id.Source {
 	var all []id.Source
 	for n := range strings.SplitSeq(strings.Trim(list, "|"), "|") {
 		if v, err := strconv.ParseInt(n, 10, 64); err == nil {

@@ -25,6 +25,8 @@ type Relay struct {
 	TLS         string
 	Connections int     // zero: Options.Connections
 	Rate        float64 // messages per second; zero: no limit
+	Weight      int     // its share beside that of others; zero: none stated, which counts as 1
+	Standby     bool    // used only while every relay that is no standby is out of use
 	Hello       string  // name given in EHLO; empty: this machine's
 	user        string
 	password    string
@@ -47,9 +49,10 @@ func (r *Relay) Loopback() bool {
 var ErrRelay = errors.New("relay address not understood")
 
 // ParseRelays reads smtp://user:pass@host:port?tls=none|starttls|implicit, several separated by
-// commas. Beside tls, a relay may state connections (kept open), rate (messages per second) and
-// helo (name given in EHLO). Unless tls is stated it is implicit on port 465, none on loopback, and
-// starttls elsewhere. No error holds a user name or password.
+// commas. Beside tls, a relay may state connections (kept open), rate (messages per second), weight
+// (its share beside the others, 1 to 1000; 0: a standby) and helo (name given in EHLO). Unless tls is
+// stated it is implicit on port 465, none on loopback, and starttls elsewhere. No error holds a user
+// name or password.
 func ParseRelays(s string) ([]*Relay, error) {
 	var all []*Relay
 	for i, one := range strings.Split(s, ",") {
@@ -127,13 +130,18 @@ func (r *Relay) parameters(query string) error {
 			if r.Rate, err = strconv.ParseFloat(v, 64); err != nil || !(r.Rate > 0 && r.Rate <= 1e6) {
 				return errors.New("has a rate that is not a number of messages per second above 0")
 			}
+		case "weight":
+			if r.Weight, err = strconv.Atoi(v); err != nil || r.Weight < 0 || r.Weight > 1000 {
+				return errors.New("has a weight that is not a number from 1 to 1000, or 0 for one that only stands by")
+			}
+			r.Standby = r.Weight == 0
 		case "helo":
 			if v == "" || strings.ContainsFunc(v, func(c rune) bool { return c <= ' ' || c > '~' }) {
 				return errors.New("has a helo that is not a host name")
 			}
 			r.Hello = v
 		default:
-			return fmt.Errorf("has an unknown parameter %q: known are tls, connections, rate and helo", name)
+			return fmt.Errorf("has an unknown parameter %q: known are tls, connections, rate, weight and helo", name)
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type verdict struct {
 	reply   string // addresses removed
 	bounced bool   // the recipient does not exist
 	policy  bool   // the sender is at fault, not the recipient
+	hasty   bool   // the recipient's domain asks for patience
 }
 
 const maxReply = 300 // bytes kept of a reply
@@ -38,6 +39,10 @@ var (
 // unknownRecipient are the status codes (RFC 3463) that say that no such mailbox exists.
 var unknownRecipient = map[string]bool{"5.1.1": true, "5.1.2": true, "5.1.3": true, "5.1.6": true, "5.1.10": true}
 
+// ofSession are replies about the conversation and not about the message: the order of commands
+// (RFC 5321, 4.2.3), and who is logged in (RFC 4954, 6).
+var ofSession = map[int]bool{503: true, 530: true, 534: true, 535: true, 538: true}
+
 // judge turns what went wrong at a stage into a verdict. A network error is no statement about the
 // recipient; a reply is the relay's word.
 func judge(at stage, err error, hide ...string) verdict {
@@ -49,12 +54,13 @@ func judge(at stage, err error, hide ...string) verdict {
 		return verdict{status: Deferred, reason: ReasonNetwork, reply: scrub(err.Error(), hide...)}
 	}
 	v := verdict{code: e.Code, reply: scrub(e.Msg, hide...)}
-	if e.Code < 500 {
+	enhanced := enhancedForm.FindString(e.Msg)
+	if e.Code < 500 || at != atDot && ofSession[e.Code] {
 		v.status, v.reason = Deferred, ReasonTemporary
+		v.hasty = at != atMail && (strings.HasPrefix(enhanced, "4.7.") || e.Code == 421 && !strings.HasPrefix(enhanced, "4.3."))
 		return v
 	}
 	v.status, v.reason = Failed, ReasonRefused
-	enhanced := enhancedForm.FindString(e.Msg)
 	v.policy = at == atMail || strings.HasPrefix(enhanced, "5.7.")
 	v.bounced = !v.policy && unknownRecipient[enhanced]
 	return v

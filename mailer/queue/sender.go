@@ -53,7 +53,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	d := &desk{s: s}
+	d := &desk{s: s, pacer: newPacer(&s.opt)}
 	var workers sync.WaitGroup
 	for _, r := range s.relays {
 		st, n := newStation(r), r.Connections
@@ -61,6 +61,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			n = s.opt.Connections
 		}
 		d.workers += n
+		d.stations = append(d.stations, st)
 		for range n {
 			workers.Go(func() { (&worker{s: s, st: st, ctx: ctx, cut: cut}).run() })
 		}
@@ -78,12 +79,12 @@ func (s *Sender) Run(ctx context.Context) error {
 	return err
 }
 
-// Deliver takes one message to the first relay that can be reached, outside of any campaign: a test,
-// a confirmation. The error says what the relay answered.
+// Deliver takes one message to the first relay that can be reached, standbys last, outside of any
+// campaign: a test, a confirmation. The error says what the relay answered.
 func Deliver(ctx context.Context, relays []*Relay, o Options, from, to string, msg []byte) error {
 	o = o.withDefaults()
 	err := errors.New("queue: no relay is configured: set BECKON_SMTP")
-	for _, r := range relays {
+	for _, r := range standbyLast(relays) {
 		c, dialErr := r.dial(ctx, ctx, &o)
 		if dialErr != nil {
 			err = fmt.Errorf("queue: %s", r.remedy(dialErr))

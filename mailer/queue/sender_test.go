@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,12 +143,27 @@ func TestAConnectionLostInsideTheMessageIsTriedAgain(t *testing.T) {
 }
 
 func TestARelayThatCannotBeUsedCostsNoAttempt(t *testing.T) {
+	cert, roots := queue.Certificate(t, "localhost")
 	for _, c := range []struct{ name, step, answer, told string }{
 		{"refuses at the banner", "banner", "554 5.3.2 no service", "554"},
+		{"is busy at the banner", "banner", "421 4.3.2 later", "421"},
 		{"closes at the banner", "banner", drop, "closes the connection"},
 		{"is silent at the banner", "banner", stall, "does not answer in time"},
+		{"talks nonsense at the banner", "banner", "hello", "cannot be used"},
 		{"refuses EHLO and HELO", "ehlo", "502 5.5.1 no", "502"},
 		{"closes at EHLO", "ehlo", drop, "closes the connection"},
+		{"is silent at EHLO", "ehlo", stall, "does not answer in time"},
+		{"refuses STARTTLS", "starttls", "454 4.7.0 no TLS today", "454"},
+		{"closes at STARTTLS", "starttls", drop, "closes the connection"},
+		{"is silent at STARTTLS", "starttls", stall, "does not answer in time"},
+		{"says yes to STARTTLS in the wrong words", "starttls", "250 ok", "250"},
+		{"says yes to STARTTLS and speaks no TLS", "starttls", "", "TLS handshake"},
+		{"refuses the password", "auth", "535 5.7.8 who are you", "user name or password"},
+		{"cannot look the password up", "auth", "454 4.7.0 later", "454"},
+		{"closes at AUTH", "auth", drop, "closes the connection"},
+		{"is silent at AUTH", "auth", stall, "does not answer in time"},
+		{"says yes to AUTH in the wrong words", "auth", "250 ok", "250"},
+		{"never has enough of AUTH", "auth", "334 bW9yZQ==", "cannot be used"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t, servertest.SQLite(t), 3)
@@ -158,11 +175,25 @@ func TestARelayThatCannotBeUsedCostsNoAttempt(t *testing.T) {
 				}
 				return ""
 			})
+			relay.offers = append(relay.offers, "AUTH PLAIN", "STARTTLS")
+			_, port, _ := net.SplitHostPort(relay.listener.Addr().String())
+			name, mode := "localhost:"+port, "none"
+			if c.step == "starttls" {
+				mode = "starttls"
+				if c.answer != "" {
+					relay.certificate = &cert
+				}
+			}
+			relays, err := queue.ParseRelays("smtp://ann:s3cret@" + name + "?tls=" + mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			relays[0].Trust(roots)
 			o := s.quick()
 			o.DialTimeout = 60 * time.Millisecond
-			s.start(relay.relays(t, ""), o)
+			s.start(relays, o)
 			s.until("a note about the relay", func() bool { return s.note() != "" })
-			if note := s.note(); !strings.HasPrefix(note, "relay "+relay.listener.Addr().String()+" ") || !strings.Contains(note, c.told) {
+			if note := s.note(); !strings.HasPrefix(note, "relay "+name+" ") || !strings.Contains(note, c.told) || strings.Contains(note, "s3cret") {
 				t.Errorf("the note is %q", note)
 			}
 			for i := 1; i <= 3; i++ {
@@ -170,10 +201,78 @@ func TestARelayThatCannotBeUsedCostsNoAttempt(t *testing.T) {
 					t.Errorf("message %d: %+v", i, got)
 				}
 			}
+			if c.step == "starttls" && c.answer == "" {
+				return // it never learns TLS
+			}
 			mended.Store(true)
 			s.untilFinished()
 			if n := s.counts(); n.Messages[queue.Sent] != 3 || relay.total() != 3 || s.note() != "" {
 				t.Errorf("afterwards %+v, taken %d, note %q", n, relay.total(), s.note())
+			}
+		})
+	}
+}
+
+// After a refusal comes RSET, on whose answer the next message depends.
+func TestWhateverComesOfAResetTheNextMessageIsSentOnce(t *testing.T) {
+	for _, answer := range []string{"", drop, stall, "421 4.3.2 closing", "250-", "354 go on", "500 5.5.1 what", "nonsense"} {
+		for _, offers := range [][]string{{"PIPELINING", "8BITMIME"}, nil} {
+			t.Run(fmt.Sprintf("%q, %d extensions", answer, len(offers)), func(t *testing.T) {
+				s := newStage(t, servertest.SQLite(t), 4)
+				s.build()
+				relay := newFakeRelay(t, func(step, recipient string) string {
+					switch {
+					case step == "rcpt" && recipient == address(2):
+						return "550 5.1.1 no such user"
+					case step == "rset":
+						return answer
+					}
+					return ""
+				})
+				relay.offers = offers
+				o := s.quick()
+				o.CommandTimeout = 150 * time.Millisecond
+				s.start(relay.relays(t, "?connections=1"), o)
+				s.untilFinished()
+				for i := 1; i <= 4; i++ {
+					want, taken := queue.Sent, 1
+					if i == 2 {
+						want, taken = queue.Failed, 0
+					}
+					if got := s.message(i); got.Status != want || got.Attempts != 1 || relay.count(address(i)) != taken {
+						t.Errorf("message %d: %+v, taken %d times", i, got, relay.count(address(i)))
+					}
+				}
+			})
+		}
+	}
+}
+
+// A reply about the session, such as that of a relay that was told to reset and did not, or that has
+// forgotten who logged in, says nothing about a recipient.
+func TestRepliesAboutTheSessionAreNoRefusals(t *testing.T) {
+	for _, answer := range []string{"503 5.5.1 nested MAIL command", "530 5.7.0 authentication required"} {
+		t.Run(answer, func(t *testing.T) {
+			s := newStage(t, servertest.SQLite(t), 6)
+			s.build()
+			var mails atomic.Int32
+			relay := newFakeRelay(t, func(step, recipient string) string {
+				switch {
+				case step == "mail" && mails.Add(1) == 3:
+					return answer
+				case step == "rcpt" && recipient == address(2):
+					return "550 5.1.1 no such user"
+				}
+				return ""
+			})
+			relay.offers = nil
+			b := &bouncer{}
+			o := s.quick()
+			o.Bouncer = b
+			s.start(relay.relays(t, "?connections=1"), o)
+			s.untilFinished()
+			if n := s.counts(); n.Messages[queue.Sent] != 5 || n.Messages[queue.Failed] != 1 || relay.total() != 5 || !slices.Equal(b.told, []id.Contact{2}) {
+				t.Errorf("afterwards %+v, taken %d, suppressed %v", n, relay.total(), b.told)
 			}
 		})
 	}

@@ -20,6 +20,8 @@ type station struct {
 	proven   bool // was reached since start
 	failures int
 	until    time.Time // of the pause before the next try
+
+	duty // as the desk sees it, and nobody else
 }
 
 func newStation(r *Relay) *station {

@@ -66,6 +66,7 @@ func (w *worker) ask(what want) (reply, bool) {
 		case <-idle:
 			w.conn.close()
 			w.conn, idle = nil, nil
+			r.idle.Store(true)
 		case <-w.s.over:
 			return reply{}, false
 		}
@@ -73,7 +74,7 @@ func (w *worker) ask(what want) (reply, bool) {
 }
 
 func (w *worker) post(what want) (*request, bool) {
-	r := &request{out: w.last, want: what, turned: w.turn, reply: make(chan reply, 1)}
+	r := &request{out: w.last, want: what, turned: w.turn, reply: make(chan reply, 1), st: w.st}
 	select {
 	case w.s.requests <- r:
 		w.last, w.turn = nil, false
