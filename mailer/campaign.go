@@ -3,6 +3,7 @@ package mailer
 import (
 	"fmt"
 
+	"beckon/mailer/compose"
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/schema/id"
@@ -32,6 +33,10 @@ type Draft struct {
 	SendAt    schema.Time `json:"send_at,omitzero"` // zero: at launch
 	Audience  Audience    `json:"audience"`
 	Tracking  string      `json:"tracking,omitempty"` // consented, strict or off; empty: the company's default
+	UTM       compose.UTM `json:"utm,omitzero"`       // added to the links that can be tracked
+	Rate      *float64    `json:"rate,omitempty"`     // messages per second; nil: as fast as the relays take them
+	Window    *Window     `json:"window,omitempty"`   // when messages may be sent; nil: always
+	Honeypot  *bool       `json:"honeypot,omitempty"` // a link that only machines find; nil: yes. Whatever is asked, only with consented tracking
 }
 
 // CampaignStatus is where a campaign is.

@@ -1,6 +1,7 @@
 package mailer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"beckon/mailer/compose"
+	"beckon/mailer/lint"
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/schema/id"
@@ -24,6 +26,7 @@ type Check struct {
 	Anonymous  int64                 `json:"anonymous"`
 	LeftOut    map[string]int64      `json:"left_out"` // why others of the audience get nothing, by reason
 	Problems   []segments.FieldError `json:"problems"` // never nil; a launch needs none
+	Warnings   []lint.Warning        `json:"warnings"` // never nil; a launch does not mind them
 }
 
 // Refused is a launch that was refused. Nothing has changed.
@@ -41,17 +44,21 @@ func (e *Refused) Error() string {
 	return b.String()
 }
 
-// Check says what a launch would do now, and what forbids it.
+// Check says what a launch would do now, what forbids it, and what readers will not like.
 func (m *Mailer) Check(ctx context.Context, c id.Campaign) (Check, error) {
 	r, err := read(ctx, m.o.DB, c)
 	if err != nil {
 		return Check{}, err
 	}
-	check, _, err := m.judge(ctx, r)
+	check, template, err := m.judge(ctx, r)
+	if err != nil {
+		return check, boundary("check campaign", err)
+	}
+	check.Warnings, err = m.warnings(ctx, r, template)
 	return check, boundary("check campaign", err)
 }
 
-// judge also returns the compiled mail, if it has no problem.
+// judge also returns the compiled mail, if it has no problem. It leaves warnings to Check.
 func (m *Mailer) judge(ctx context.Context, r row) (Check, *compose.Template, error) {
 	check := Check{LeftOut: map[string]int64{}, Problems: []segments.FieldError{}}
 	var f faults
@@ -193,9 +200,13 @@ func (m *Mailer) compile(r row, company segments.Company, test bool) (*compose.T
 	if reply == "" {
 		reply = company.ReplyTo
 	}
+	honeypot := ""
+	if r.Honeypot { // its tracking is consented
+		honeypot = cmp.Or(company.PublicURL, company.PrivacyURL)
+	}
 	return compose.Compile(compose.Spec{
 		Keys: m.o.Keys, BaseURL: m.base(company), Campaign: r.ID, Subject: r.Subject, From: r.Sender, ReplyTo: reply, Preheader: r.Preheader,
-		HTML: r.HTML, Text: r.Text, TypeName: m.typeName(r.Type), TypeSlug: r.Type, Tracking: r.Tracking, Test: test, Now: m.o.Now,
+		HTML: r.HTML, Text: r.Text, TypeName: m.typeName(r.Type), TypeSlug: r.Type, Tracking: r.Tracking, UTM: r.utm(), Honeypot: honeypot, Test: test, Now: m.o.Now,
 		Company: compose.Company{Name: company.Name, Slug: company.Slug, PostalAddress: strings.ReplaceAll(company.PostalAddress, "\r\n", "\n"), PrivacyURL: company.PrivacyURL,
 			PrivacyEmail: company.PrivacyEmail, ComplaintURL: company.ComplaintURL, Language: company.Language, Domain: domain},
 	})

@@ -6,12 +6,14 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"beckon/mailer"
+	"beckon/mailer/compose"
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/schema/id"
@@ -55,6 +57,11 @@ func TestDraftsAreRefusedFieldByField(t *testing.T) {
 		{"a line break in the sender", func(d *mailer.Draft) { d.From = "\"A\r\nBcc: x@example.org\" <news@acme.example>" }, "from"},
 		{"a reply address that is none", func(d *mailer.Draft) { d.ReplyTo = "us" }, "reply_to"},
 		{"an unknown tracking", func(d *mailer.Draft) { d.Tracking = "always" }, "tracking"},
+		{"parameters of every kind", func(d *mailer.Draft) { d.UTM = compose.UTM{Source: " beckon ", Content: "ä b"} }, ""},
+		{"a parameter that differs by person", func(d *mailer.Draft) { d.UTM.Term = "{{ email }}" }, "utm.term"},
+		{"two parameters at fault", func(d *mailer.Draft) {
+			d.UTM = compose.UTM{Medium: strings.Repeat("x", 101), Campaign: "a\nb", Source: "ok"}
+		}, "utm.medium utm.campaign"},
 		{"an endless mail", func(d *mailer.Draft) { d.HTML = strings.Repeat("x", 2<<20) }, "html"},
 		{"another company's segment", func(d *mailer.Draft) { d.Audience = mailer.Audience{Segment: foreign.ID} }, "audience.segment"},
 		{"a segment to be phoned", func(d *mailer.Draft) { d.Audience = mailer.Audience{Segment: phone.ID} }, "audience.segment"},
@@ -92,11 +99,12 @@ func TestACampaignReadsBackAsWritten(t *testing.T) {
 		m := mailer.New(w.options)
 		d := w.draft(mailer.Audience{Any: []mailer.Audience{w.everybody(), {Source: "broker"}}, Except: []mailer.Audience{{Source: "broker"}}})
 		d.ReplyTo, d.Preheader, d.Text, d.SendAt = "hello@acme.example", "Look", "Hello", schema.At(w.now())
+		d.UTM = compose.UTM{Source: "beckon", Term: `a "b" & ü`}
 		made := w.create(m, d)
 		got, err := m.Get(t.Context(), made.ID)
 		w.ok(err)
-		d.Tracking = "strict"
-		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", made) || fmt.Sprintf("%+v", got.Draft) != fmt.Sprintf("%+v", d) || got.Status != mailer.DraftStatus {
+		d.Tracking, d.Honeypot = "strict", new(bool)
+		if !reflect.DeepEqual(got, made) || !reflect.DeepEqual(got.Draft, d) || got.Status != mailer.DraftStatus {
 			t.Errorf("read back as %+v, want %+v", got, made)
 		}
 		second := w.create(m, d)
@@ -113,7 +121,7 @@ func TestACampaignReadsBackAsWritten(t *testing.T) {
 			"launch": func() error { _, err := m.Launch(t.Context(), 99); return err }(),
 			"pause":  func() error { _, err := m.Pause(t.Context(), 99); return err }(),
 			"status": func() error { _, err := m.Status(t.Context(), 99); return err }(),
-			"test":   m.Test(t.Context(), 99, []string{"a@example.org"}),
+			"test":   m.Test(t.Context(), 99, 0, []string{"a@example.org"}),
 		} {
 			if !errors.Is(err, segments.ErrNotFound) {
 				t.Errorf("%s of a campaign that does not exist: %v", name, err)
@@ -216,7 +224,7 @@ func TestSignedLettersVerifyAtTheRelay(t *testing.T) {
 	m := mailer.New(w.options)
 	w.run(m)
 	w.untilFinished(m, w.launch(m, w.draft(w.everybody())))
-	w.ok(m.Test(t.Context(), 1, []string{"me@acme.example"}))
+	w.ok(m.Test(t.Context(), 1, 0, []string{"me@acme.example"}))
 	for _, to := range []string{"ann@example.org", "me@acme.example"} {
 		found, err := dkim.VerifyWithOptions(bytes.NewReader(w.relay.to(to)[0].raw), &dkim.VerifyOptions{LookupTXT: func(string) ([]string, error) { return []string{d.Record()}, nil }})
 		if err != nil || len(found) != 1 || found[0].Err != nil {
@@ -237,7 +245,7 @@ func TestTestsGoToTheGivenAddressesAndRecordNothing(t *testing.T) {
 	w.person("eve@example.org", "broker", "corporate")
 	m := mailer.New(w.options)
 	c := w.create(m, w.draft(mailer.Audience{Source: "broker"}))
-	w.ok(m.Test(t.Context(), c.ID, []string{" Me@acme.example ", "you@acme.example"}))
+	w.ok(m.Test(t.Context(), c.ID, 0, []string{" Me@acme.example ", "you@acme.example"}))
 	if w.relay.total() != 2 || len(w.relay.to("eve@example.org")) != 0 {
 		t.Fatalf("the relay has %d", w.relay.total())
 	}
@@ -250,12 +258,12 @@ func TestTestsGoToTheGivenAddressesAndRecordNothing(t *testing.T) {
 			t.Errorf("an address of the test opens to %+v, %v", k, err)
 		}
 	}
-	html, text, err := m.Preview(t.Context(), c.ID)
-	if err != nil || !strings.Contains(html, "Hello Alex Sample") || !strings.Contains(text, "BROKER Data Ltd") {
-		t.Errorf("preview: %v\n%s\n%s", err, html, text)
+	p, err := m.Preview(t.Context(), c.ID, 0)
+	if err != nil || p.Subject != "[Test] News for Alex Sample" || !strings.Contains(p.HTML, "Hello Alex Sample") || !strings.Contains(p.Text, "BROKER Data Ltd") {
+		t.Errorf("preview: %v\n%+v", err, p)
 	}
 	var invalid *segments.Invalid
-	if err := m.Test(t.Context(), c.ID, []string{"ok@acme.example", "nonsense"}); !errors.As(err, &invalid) || invalid.Fields[0].Field != "to[1]" {
+	if err := m.Test(t.Context(), c.ID, 0, []string{"ok@acme.example", "nonsense"}); !errors.As(err, &invalid) || invalid.Fields[0].Field != "to[1]" {
 		t.Errorf("an address that is none: %v", err)
 	}
 	if s := w.status(m, c.ID); s.Campaign.Status != mailer.DraftStatus || s.Messages[queue.Sent] != 0 {
@@ -263,9 +271,64 @@ func TestTestsGoToTheGivenAddressesAndRecordNothing(t *testing.T) {
 	}
 	w.exec(`UPDATE campaigns SET html = '{{ nonsense'`)
 	var refused *mailer.Refused
-	if err := m.Test(t.Context(), c.ID, []string{"me@acme.example"}); !errors.As(err, &refused) || refused.Problems[0].Field != "html" {
+	if err := m.Test(t.Context(), c.ID, 0, []string{"me@acme.example"}); !errors.As(err, &refused) || refused.Problems[0].Field != "html" {
 		t.Errorf("a broken template: %v", err)
 	}
+}
+
+func TestATestWithAContactsDataAsksTheGate(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		w := newWorld(t, db)
+		w.source("broker")
+		eve := w.person("eve@example.org", "broker", "corporate")
+		ada := w.person("ada@example.org", "", "")
+		w.optIn(ada, true)
+		other := w.person("other@example.org", "", "")
+		left := w.person("left@example.org", "broker", "corporate")
+		m := mailer.New(w.options)
+		d := w.draft(mailer.Audience{Any: []mailer.Audience{w.everybody(), {Source: "broker"}}})
+		d.HTML = strings.Replace(d.HTML, "{{ name }}", "{{ email }}", 1)
+		c := w.create(m, d)
+		for who, want := range map[id.Contact]struct{ has, hasNot string }{
+			eve: {"BROKER Data Ltd", "ada@example.org"}, ada: {"Hello ada@example.org", "BROKER Data Ltd"},
+		} {
+			p, err := m.Preview(t.Context(), c.ID, who)
+			if err != nil || !strings.Contains(p.HTML, want.has) || strings.Contains(p.HTML+p.Text, want.hasNot) {
+				t.Errorf("preview for %s: %v\n%s", who, err, p.HTML)
+			}
+		}
+		w.ok(m.Test(t.Context(), c.ID, ada, []string{"me@acme.example"}))
+		l := w.relay.to("me@acme.example")[0]
+		if !strings.Contains(l.html, "Hello ada@example.org") || w.relay.total() != 1 {
+			t.Errorf("the test says %s", l.html)
+		}
+		links := l.tracked()
+		for _, address := range links {
+			if k, err := w.keys.Open(kindOf(address), tokenOf(address)); err != nil || !k.Test || k.Message != 0 {
+				t.Errorf("an address of the test opens to %+v, %v", k, err)
+			}
+		}
+		if len(links) == 0 {
+			t.Error("the test has no links of its own")
+		}
+		refused := func(who id.Contact, why string) {
+			t.Helper()
+			var invalid *segments.Invalid
+			_, err := m.Preview(t.Context(), c.ID, who)
+			if !errors.As(err, &invalid) || invalid.Fields[0].Field != "contact" || !strings.Contains(invalid.Fields[0].Message, why) {
+				t.Errorf("%s: %v", who, err)
+			}
+			if err := m.Test(t.Context(), c.ID, who, []string{"me@acme.example"}); !errors.As(err, &invalid) || w.relay.total() != 1 {
+				t.Errorf("a test as %s: %v; the relay has %d", who, err, w.relay.total())
+			}
+		}
+		refused(other, "is not in the audience")
+		refused(left+1000, "names no contact")
+		w.record(consent.Entry{Contact: left, Action: consent.Object})
+		refused(left, "may not be mailed: objected")
+		w.record(consent.Entry{Contact: ada, Action: consent.Withdraw})
+		refused(ada, "is not in the audience") // the segment's own gate leaves her out
+	})
 }
 
 func TestPauseResumeAndCancel(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 type Link struct {
 	Position int    `json:"position" db:"position"`
 	Label    string `json:"label" db:"label"`
-	URL      string `json:"url" db:"url"`               // the author's bytes, which every mail carries
+	URL      string `json:"url" db:"url"`               // what every mail carries: the author's bytes, with the UTM parameters
 	Override string `json:"correction" db:"correction"` // where it leads since it was corrected; empty: where the mail says
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"beckon/mailer/compose"
 	"beckon/mailer/queue"
@@ -22,8 +23,9 @@ type letters struct {
 	company  segments.Company
 	template *compose.Template
 	sign     queue.Signer
-	from     string // address
-	item     string // what is sent, to who asked for it; empty: no one-off
+	from     string                            // address
+	hours    func(time.Time) (bool, time.Time) // when it may be sent; nil: always
+	item     string                            // what is sent, to who asked for it; empty: no one-off
 }
 
 func (m *Mailer) newLetters(ctx context.Context, c id.Campaign) (*letters, error) {
@@ -36,6 +38,9 @@ func (m *Mailer) newLetters(ctx context.Context, c id.Campaign) (*letters, error
 		return nil, err
 	}
 	l := &letters{m: m, row: r, company: company, item: r.campaign().Audience.Item}
+	if w := r.window(); w != nil {
+		l.hours = w.open
+	}
 	return l, l.prepare(false)
 }
 
@@ -190,6 +195,9 @@ func (l *letters) Fill(_ context.Context, dst []byte, c queue.Claimed) ([]byte, 
 	r, ok := c.Data.(compose.Recipient)
 	if !ok {
 		return dst, fmt.Errorf("mailer: message %s was not loaded", c.Message)
+	}
+	if stamp := l.m.o.Stamp; stamp != nil {
+		dst = stamp(dst, c.Message)
 	}
 	return l.template.Fill(dst, r)
 }

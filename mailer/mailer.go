@@ -41,6 +41,7 @@ type Options struct {
 	Sender     queue.Options                          // Bouncer, Now and Log are set from here
 	Poll       time.Duration                          // how often the database is asked for work of other nodes; 1 s
 	ReturnPath func(m id.Message, from string) string // envelope sender; nil: the address in From
+	Stamp      func(dst []byte, m id.Message) []byte  // puts header fields before a letter, with their CRLF; nil: none
 	Now        func() time.Time
 	Log        *slog.Logger
 }

@@ -119,15 +119,19 @@ func (m *Mailer) hold(ctx context.Context, c id.Campaign, note string) error {
 // Sending tells the queue which campaigns to send. One whose mail no longer compiles, say because the
 // company lost its postal address, is paused with the reason.
 func (m *Mailer) Sending(ctx context.Context) ([]queue.Campaign, error) {
-	var ids []id.Campaign
-	if err := m.o.DB.Select(ctx, &ids, `SELECT id FROM campaigns WHERE status = 'sending' AND built ORDER BY id`); err != nil {
+	var rows []struct {
+		ID   id.Campaign `db:"id"`
+		Note string      `db:"status_note"`
+	}
+	if err := m.o.DB.Select(ctx, &rows, `SELECT id, status_note FROM campaigns WHERE status = 'sending' AND built ORDER BY id`); err != nil {
 		return nil, fmt.Errorf("mailer: find campaigns to send: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	current := make(map[id.Campaign]*letters, len(ids))
+	current := make(map[id.Campaign]*letters, len(rows))
 	var all []queue.Campaign
-	for _, c := range ids {
+	for _, k := range rows {
+		c := k.ID
 		l := m.letters[c]
 		if l == nil {
 			var err error
@@ -143,7 +147,7 @@ func (m *Mailer) Sending(ctx context.Context) ([]queue.Campaign, error) {
 			}
 		}
 		current[c] = l
-		all = append(all, queue.Campaign{ID: c, Launched: l.row.LaunchedAt, Filler: l, Sign: l.sign, Gates: func() (queue.Gates, error) { return m.gates(l.row) }})
+		all = append(all, queue.Campaign{ID: c, Launched: l.row.LaunchedAt, Rate: l.row.Rate, Note: k.Note, Domain: domainOf(l.from), Open: l.hours, Filler: l, Sign: l.sign, Gates: func() (queue.Gates, error) { return m.gates(l.row) }})
 	}
 	m.letters = current
 	return all, nil

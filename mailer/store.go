@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"beckon/mailer/compose"
 	"beckon/schema"
 	"beckon/schema/id"
 	"beckon/segments"
@@ -23,11 +24,23 @@ func (m *Mailer) Create(ctx context.Context, d Draft) (Campaign, error) {
 	if err != nil {
 		return Campaign{}, boundary("create campaign", err)
 	}
+	utm, err := json.Marshal(d.UTM)
+	if err != nil {
+		return Campaign{}, boundary("create campaign", err)
+	}
+	window, err := storedWindow(d.Window)
+	if err != nil {
+		return Campaign{}, boundary("create campaign", err)
+	}
+	var rate float64
+	if d.Rate != nil {
+		rate = *d.Rate
+	}
 	c := Campaign{Draft: d, Status: DraftStatus, CreatedAt: schema.At(m.o.Now())}
 	err = m.o.DB.Tx(ctx, func(tx *schema.Tx) error {
-		return tx.Get(ctx, &c.ID, `INSERT INTO campaigns (name, company, type, subject, sender, reply_to, preheader, html, body_text, audience, tracking, status, send_at, created_at)
-			VALUES `+schema.Rows(1, 14)+` RETURNING id`, d.Name, company.ID, d.Type, d.Subject, d.From, d.ReplyTo, d.Preheader, d.HTML, d.Text,
-			string(audience), d.Tracking, string(c.Status), d.SendAt, c.CreatedAt)
+		return tx.Get(ctx, &c.ID, `INSERT INTO campaigns (name, company, type, subject, sender, reply_to, preheader, html, body_text, audience, tracking, utm, honeypot, rate, send_window, status, send_at, created_at)
+			VALUES `+schema.Rows(1, 18)+` RETURNING id`, d.Name, company.ID, d.Type, d.Subject, d.From, d.ReplyTo, d.Preheader, d.HTML, d.Text,
+			string(audience), d.Tracking, string(utm), *d.Honeypot, rate, window, string(c.Status), d.SendAt, c.CreatedAt)
 	})
 	return c, boundary("create campaign", err)
 }
@@ -70,6 +83,10 @@ type row struct {
 	Text       string      `db:"body_text"`
 	Audience   string      `db:"audience"`
 	Tracking   string      `db:"tracking"`
+	UTM        string      `db:"utm"`
+	Honeypot   bool        `db:"honeypot"`
+	Rate       float64     `db:"rate"`
+	Window     string      `db:"send_window"`
 	Plain      bool        `db:"plain"`
 	Status     string      `db:"status"`
 	StatusNote string      `db:"status_note"`
@@ -81,7 +98,7 @@ type row struct {
 }
 
 const columns = `SELECT k.id, k.name, k.company, o.slug, k.type, k.subject, k.sender, k.reply_to, k.preheader, k.html, k.body_text, k.audience, k.tracking,
-	k.plain, k.status, k.status_note, k.left_out, k.send_at, k.created_at, k.launched_at, k.finished_at FROM campaigns k JOIN companies o ON o.id = k.company`
+	k.utm, k.honeypot, k.rate, k.send_window, k.plain, k.status, k.status_note, k.left_out, k.send_at, k.created_at, k.launched_at, k.finished_at FROM campaigns k JOIN companies o ON o.id = k.company`
 
 func read(ctx context.Context, q schema.Querier, c id.Campaign) (row, error) {
 	var r row
@@ -94,10 +111,19 @@ func (r row) campaign() Campaign {
 		ID: r.ID, Status: CampaignStatus(r.Status), StatusNote: r.StatusNote, Plain: r.Plain,
 		CreatedAt: r.CreatedAt, LaunchedAt: r.LaunchedAt, FinishedAt: r.FinishedAt,
 		Draft: Draft{Name: r.Name, Company: r.Company, Type: r.Type, Subject: r.Subject, From: r.Sender, ReplyTo: r.ReplyTo, Preheader: r.Preheader,
-			HTML: r.HTML, Text: r.Text, SendAt: r.SendAt, Tracking: r.Tracking},
+			HTML: r.HTML, Text: r.Text, SendAt: r.SendAt, Tracking: r.Tracking, UTM: r.utm(), Honeypot: &r.Honeypot, Window: r.window()},
+	}
+	if r.Rate > 0 {
+		c.Rate = &r.Rate
 	}
 	_ = json.Unmarshal([]byte(r.Audience), &c.Audience) // written by Create; an unreadable one is an audience of nobody
 	return c
+}
+
+// utm are the parameters that Create wrote.
+func (r row) utm() (u compose.UTM) {
+	_ = json.Unmarshal([]byte(r.UTM), &u) // unreadable ones are none
+	return u
 }
 
 // boundary gives an error its prefix once; a missing row becomes segments.ErrNotFound, and errors

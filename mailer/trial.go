@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"beckon/mailer/compose"
 	"beckon/mailer/queue"
+	"beckon/schema"
 	"beckon/schema/id"
 	"beckon/segments"
 	"beckon/segments/consent"
@@ -15,11 +18,12 @@ import (
 // maxTest is to how many addresses one test goes.
 const maxTest = 20
 
-// Test sends the campaign's mail to the addresses, with a sample recipient's data and links that
-// record nothing. Nobody's consent is asked: the addresses are the operator's own. The error is a
-// *Refused if the mail cannot be composed, a *segments.Invalid for an address that is none, or says
-// what the relay answered.
-func (m *Mailer) Test(ctx context.Context, c id.Campaign, addresses []string) error {
+// Test sends the campaign's mail to the addresses, as reader would get it, with links that record
+// nothing; see Preview for who a reader may be. The consent of those at the addresses is not asked:
+// they are the operator's own. The error is a *Refused if the mail cannot be composed, a
+// *segments.Invalid for an address that is none or a reader who may not be mailed, or says what the
+// relay answered.
+func (m *Mailer) Test(ctx context.Context, c id.Campaign, reader id.Contact, addresses []string) error {
 	var f faults
 	to := make([]string, len(addresses))
 	if len(addresses) == 0 || len(addresses) > maxTest {
@@ -41,30 +45,50 @@ func (m *Mailer) Test(ctx context.Context, c id.Campaign, addresses []string) er
 	if err != nil {
 		return err
 	}
-	for _, address := range to {
-		msg, err := l.template.Fill(nil, l.example(ctx, address))
+	r, err := l.reader(ctx, reader)
+	if err != nil {
+		return boundary("compose a test", err)
+	}
+	for _, r.Email = range to {
+		msg, err := l.template.Fill(nil, r)
 		if err == nil && l.sign != nil {
 			msg, err = l.sign(msg)
 		}
 		if err != nil {
 			return boundary("compose a test", err)
 		}
-		if err := queue.Deliver(ctx, m.o.Relays, m.o.Sender, l.from, address, msg); err != nil {
+		if err := queue.Deliver(ctx, m.o.Relays, m.o.Sender, l.from, r.Email, msg); err != nil {
 			return boundary("send a test", err)
 		}
 	}
 	return nil
 }
 
-// Preview returns the two bodies as a sample recipient would get them. The error is a *Refused if the
-// mail cannot be composed.
-func (m *Mailer) Preview(ctx context.Context, c id.Campaign) (html, text string, err error) {
+// Preview is a mail as one reader would get it.
+type Preview struct {
+	Subject string `json:"subject"` // with [Test] before it
+	HTML    string `json:"html"`
+	Text    string `json:"text"` // lines end in LF
+}
+
+// Preview returns the mail as reader would get it: zero for a sample recipient, else a contact whom
+// the campaign, were it sent now, would reach. The gate is asked as it is for a launch; whom it refuses,
+// or who is not in the audience, is a *segments.Invalid that says why. The error is a *Refused if
+// the mail cannot be composed.
+func (m *Mailer) Preview(ctx context.Context, c id.Campaign, reader id.Contact) (p Preview, err error) {
 	l, err := m.sample(ctx, c)
 	if err != nil {
-		return "", "", err
+		return p, err
 	}
-	html, text, err = l.template.Parts(l.example(ctx, "sample@example.com"))
-	return html, text, boundary("preview campaign", err)
+	r, err := l.reader(ctx, reader)
+	if err != nil {
+		return p, boundary("preview campaign", err)
+	}
+	if p.Subject, err = l.template.Subject(r); err != nil {
+		return p, boundary("preview campaign", err)
+	}
+	p.HTML, p.Text, err = l.template.Parts(r)
+	return p, boundary("preview campaign", err)
 }
 
 // sample prepares the mail as a test.
@@ -89,9 +113,103 @@ func (m *Mailer) sample(ctx context.Context, c id.Campaign) (*letters, error) {
 	return l, nil
 }
 
+// reader is for whom a test is composed.
+func (l *letters) reader(ctx context.Context, who id.Contact) (compose.Recipient, error) {
+	if who == 0 {
+		return l.example(ctx), nil
+	}
+	var r compose.Recipient
+	err := l.m.o.DB.View(ctx, func(tx *schema.Tx) error {
+		c := queue.Claimed{Contact: who, Mode: consent.Anonymous}
+		var err error
+		if c.Via, err = l.ground(ctx, tx, who); err != nil {
+			return err
+		}
+		cited := l.m.o.Gate.Cited("c.id", strconv.FormatInt(int64(c.Via), 10))
+		epoch := l.m.epoch(l.row, "c.id")
+		var facts struct {
+			Cited string `db:"cited"`
+			Epoch int64  `db:"epoch"`
+		}
+		err = tx.Get(ctx, &facts, `SELECT `+cited.SQL+` AS cited, `+epoch.SQL+` AS epoch FROM contacts c WHERE c.id = ?`,
+			append(append(cited.Args, epoch.Args...), who)...)
+		if err != nil {
+			return fmt.Errorf("mailer: load a reader: %w", err)
+		}
+		if facts.Epoch != 0 {
+			c.Mode = consent.Identified
+		}
+		c.Cited = queue.CitedSources(facts.Cited)
+		load := []queue.Claimed{c}
+		if err := l.Load(ctx, tx, load); err != nil {
+			return err
+		}
+		if problem := load[0].Problem; problem != "" {
+			return notReader("may not be mailed: " + problem)
+		}
+		r = load[0].Data.(compose.Recipient)
+		return nil
+	})
+	return r, err
+}
+
+// ground is on which part of the audience the campaign would reach the contact: a source's list, or
+// zero for a segment.
+func (l *letters) ground(ctx context.Context, tx *schema.Tx, who id.Contact) (id.Source, error) {
+	spec, err := l.m.spec(ctx, l.row)
+	if errors.Is(err, segments.ErrNotFound) {
+		return 0, &Refused{[]segments.FieldError{{Field: "audience", Message: "names a segment or source that no longer exists"}}}
+	} else if err != nil {
+		return 0, err
+	}
+	const outside, none = "", -1
+	var via, why strings.Builder
+	var viaArgs, whyArgs []any
+	for _, f := range spec.Except {
+		fmt.Fprintf(&via, " WHEN %s THEN %d", f.SQL, none)
+		fmt.Fprintf(&why, " WHEN %s THEN '%s'", f.SQL, outside)
+		viaArgs, whyArgs = append(viaArgs, f.Args...), append(whyArgs, f.Args...)
+	}
+	for _, p := range spec.Parts {
+		fmt.Fprintf(&via, " WHEN %s AND %s THEN %d", p.Member.SQL, p.Allowed.SQL, int64(p.Via))
+		viaArgs = append(append(viaArgs, p.Member.Args...), p.Allowed.Args...)
+		audience := consent.SegmentAudience()
+		if p.Via != 0 {
+			audience = consent.SourceAudience(p.Via)
+		}
+		refusal, err := l.m.o.Gate.Refusal(l.row.use(audience), "c.id", "")
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(&why, " WHEN %s THEN %s", p.Member.SQL, refusal.SQL)
+		whyArgs = append(append(whyArgs, p.Member.Args...), refusal.Args...)
+	}
+	var got []struct {
+		Via id.Source `db:"via"`
+		Why string    `db:"why"`
+	}
+	err = tx.Select(ctx, &got, fmt.Sprintf(`SELECT CASE%s ELSE %d END AS via, CASE%s ELSE '%s' END AS why FROM contacts c WHERE c.id = ?`,
+		via.String(), none, why.String(), outside), append(append(viaArgs, whyArgs...), who)...)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("mailer: ask the gate for a reader: %w", err)
+	case len(got) == 0:
+		return 0, notReader("names no contact")
+	case got[0].Via != none:
+		return got[0].Via, nil
+	case got[0].Why == outside:
+		return 0, notReader("is not in the audience of the campaign: name one who is, or leave it out for a sample recipient")
+	}
+	return 0, notReader("may not be mailed: " + got[0].Why)
+}
+
+func notReader(why string) error {
+	return &segments.Invalid{Fields: []segments.FieldError{{Field: "contact", Message: why}}}
+}
+
 // example is an invented recipient; it shows the citation if the campaign goes to a source's list.
-func (l *letters) example(ctx context.Context, address string) compose.Recipient {
-	p := &person{Email: address, Name: "Alex Sample", Company: "Sample Ltd", Country: "GB", JobTitle: "Head of Samples", OptedIn: true}
+func (l *letters) example(ctx context.Context) compose.Recipient {
+	p := &person{Email: "sample@example.com", Name: "Alex Sample", Company: "Sample Ltd", Country: "GB", JobTitle: "Head of Samples", OptedIn: true}
 	var from []source
 	if parts, _, err := l.m.parts(ctx, l.row); err == nil {
 		for _, part := range parts {

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"beckon/mailer/compose"
 	"beckon/schema/id"
 	"beckon/segments"
 	"beckon/segments/consent"
@@ -18,6 +19,7 @@ import (
 const (
 	maxLine = 500     // bytes of a one-line field
 	maxBody = 1 << 20 // bytes of a template
+	maxRate = 1_000_000
 )
 
 // faults gathers what is wrong with a draft.
@@ -88,6 +90,20 @@ func (m *Mailer) check(ctx context.Context, d *Draft) (segments.Company, error) 
 	case "consented", "strict", "off":
 	default:
 		f.add("tracking", "must be consented, strict or off")
+	}
+	d.UTM.Each(func(name string, value *string) {
+		*value = strings.TrimSpace(*value)
+		if problem := compose.CheckUTM(*value); problem != "" {
+			f.add("utm."+name, "%s", problem)
+		}
+	})
+	honeypot := d.Tracking == compose.TrackConsented && (d.Honeypot == nil || *d.Honeypot)
+	d.Honeypot = &honeypot
+	if d.Rate != nil && !(*d.Rate > 0 && *d.Rate <= maxRate) {
+		f.add("rate", "must be a number of messages per second above 0, at most %d; leave it out for as many as the relays take", maxRate)
+	}
+	if d.Window != nil {
+		d.Window.check(&f)
 	}
 	if err := m.checkAudience(ctx, &f, "audience", d.Audience, company.ID, true); err != nil {
 		return company, err
