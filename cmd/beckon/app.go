@@ -12,11 +12,13 @@ import (
 	"beckon/cmd/internal/pages"
 	"beckon/geo"
 	"beckon/mailer"
+	"beckon/mailer/bounce"
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/segments"
 	"beckon/segments/consent"
 	"beckon/segments/rights"
+	"beckon/tracker"
 	"beckon/tracker/counter"
 	"beckon/tracker/report"
 
@@ -46,7 +48,10 @@ type app struct {
 	segments  *segments.Segments
 	mailer    *mailer.Mailer
 	relays    []*queue.Relay
+	paths     *bounce.Paths
+	hooks     []bounce.Hook
 	geo       *geo.DB // nil: no regions
+	clients   tracker.OneClient
 
 	redis   redis.UniversalClient
 	counter *counter.Counter
@@ -113,10 +118,19 @@ func open(ctx context.Context, conf *Config, log *slog.Logger, now func() time.T
 	if err != nil {
 		return nil, fmt.Errorf("BECKON_DKIM: %w", err)
 	}
+	a.paths = bounce.NewPaths(conf.Bounces, a.secrets.ring)
+	if a.hooks, err = bounce.ParseHooks(conf.Hooks, now); err != nil {
+		return nil, fmt.Errorf("BECKON_HOOKS: %w", err)
+	}
+	domains, warmups, err := conf.limits()
+	if err != nil {
+		return nil, err
+	}
 	a.mailer = mailer.New(mailer.Options{
 		DB: a.db, Gate: a.gate, Catalogue: a.catalogue, Ledger: a.ledger, Companies: a.companies, Sources: a.sources, Segments: a.segments,
 		Keys: a.secrets.ring, BaseURL: conf.URL, Relays: a.relays, DKIM: dkim, Insecure: conf.Insecure,
-		Sender: queue.Options{Connections: conf.SenderConns, Alone: a.db.Dialect() == schema.SQLite, Ready: a.maySend}, Now: now, Log: log,
+		ReturnPath: a.returnPath(), Stamp: a.stamp(),
+		Sender: queue.Options{Connections: conf.SenderConns, Alone: a.db.Dialect() == schema.SQLite, Ready: a.maySend, Domains: domains, Warmups: warmups}, Now: now, Log: log,
 	})
 	if err := a.openCounts(embedded); err != nil {
 		return nil, err

@@ -78,7 +78,9 @@ func benchCommand() *cobra.Command {
 		}
 		return r.print(cmd.OutOrStdout())
 	}
-	group.AddCommand(cmd)
+	group.AddCommand(cmd, benchMailerCommand(),
+		benchPeopleCommand("import", "How long an import of contacts with consents takes", benchImport),
+		benchPeopleCommand("segments", "How long counting and exporting segments takes", benchSegments))
 	return group
 }
 
@@ -153,58 +155,81 @@ func benchTracker(ctx context.Context, o benchOptions, progress io.Writer) (r be
 	return r, nil
 }
 
+// benchAudience imports people who agreed to tracking, and returns a segment of them.
+func (d *theatre) benchAudience(ctx context.Context, recipients int) (to mailer.Audience, err error) {
+	a := d.app
+	if _, err := a.companies.Create(ctx, segments.Company{Slug: "bench", Name: "Bench", FromDomain: demo.Domain, PrivacyEmail: "privacy@" + demo.Domain,
+		PostalAddress: "1 High St", PrivacyURL: "https://" + demo.Domain + "/privacy"}); err != nil {
+		return to, err
+	}
+	if _, err := a.notices.Add(ctx, consent.Notice{Version: "bench", Language: "en", Text: "Bench may write to me and note what I open."}); err != nil {
+		return to, err
+	}
+	rows, file := io.Pipe()
+	defer rows.Close()
+	go func() {
+		_, err := io.WriteString(file, "email,country,plan,consent_company,consent_channel,consent_types,consent_tracking,consent_notice,consent_how,consent_at\n")
+		for i := 0; i < recipients && err == nil; i++ {
+			_, err = fmt.Fprintf(file, "p%d@people.example,%s,gold,bench,email,newsletter,yes,bench,form,2026-01-02T03:04:05Z\n", i, [...]string{"GB", "IE", "DE", "FR", "US"}[i%5])
+		}
+		file.CloseWithError(err)
+	}()
+	imp, err := a.imports.Create(ctx, segments.NewImport{})
+	if err != nil {
+		return to, err
+	}
+	importer := &segments.Importer{DB: a.db, Ledger: a.ledger, Gate: a.gate, Catalogue: a.catalogue, Now: a.now}
+	if _, err := importer.Run(ctx, imp.ID, rows, segments.Options{}); err != nil {
+		return to, err
+	}
+	seg, err := a.segments.Create(ctx, segments.NewSegment{Name: "bench", Company: "bench", Rule: json.RawMessage(`{"combinator":"and","rules":[]}`)})
+	return mailer.Audience{Segment: seg.ID}, err
+}
+
 // prepareBench sends a campaign to people who agreed to tracking, and returns requests for their
 // beacons and links.
 func (d *theatre) prepareBench(ctx context.Context, recipients int) ([][]byte, error) {
 	a := d.app
-	if _, err := a.companies.Create(ctx, segments.Company{Slug: "bench", Name: "Bench", FromDomain: demo.Domain, PrivacyEmail: "privacy@" + demo.Domain,
-		PostalAddress: "1 High St", PrivacyURL: "https://" + demo.Domain + "/privacy"}); err != nil {
-		return nil, err
-	}
-	if _, err := a.notices.Add(ctx, consent.Notice{Version: "bench", Language: "en", Text: "Bench may write to me and note what I open."}); err != nil {
-		return nil, err
-	}
-	var csv strings.Builder
-	csv.WriteString("email,consent_company,consent_channel,consent_types,consent_tracking,consent_notice,consent_how,consent_at\n")
-	for i := range recipients {
-		fmt.Fprintf(&csv, "p%d@people.example,bench,email,newsletter,yes,bench,form,2026-01-02T03:04:05Z\n", i)
-	}
-	imp, err := a.imports.Create(ctx, segments.NewImport{})
-	if err != nil {
-		return nil, err
-	}
-	importer := &segments.Importer{DB: a.db, Ledger: a.ledger, Gate: a.gate, Catalogue: a.catalogue, Now: a.now}
-	if _, err := importer.Run(ctx, imp.ID, strings.NewReader(csv.String()), segments.Options{}); err != nil {
-		return nil, err
-	}
-	seg, err := a.segments.Create(ctx, segments.NewSegment{Name: "bench", Company: "bench", Rule: json.RawMessage(`{"combinator":"and","rules":[]}`)})
+	to, err := d.benchAudience(ctx, recipients)
 	if err != nil {
 		return nil, err
 	}
 	const target = "https://www.example.com/bench?a=1&b=2"
 	c, err := a.mailer.Create(ctx, mailer.Draft{Name: "bench", Company: "bench", Type: "newsletter", Subject: "Bench", From: "news@" + demo.Domain,
-		HTML: `<p>Hello</p><a href="` + strings.ReplaceAll(target, "&", "&amp;") + `">one</a> <a href="https://www.example.com/two">two</a>`, Audience: mailer.Audience{Segment: seg.ID}, Tracking: "consented"})
+		HTML: `<p>Hello</p><a href="` + strings.ReplaceAll(target, "&", "&amp;") + `">one</a> <a href="https://www.example.com/two">two</a>`, Audience: to, Tracking: "consented"})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := a.mailer.Launch(ctx, c.ID); err != nil {
 		return nil, err
 	}
+	if err := d.untilFinished(ctx, c.ID); err != nil {
+		return nil, err
+	}
+	return benchRequests(ctx, a.db, a.secrets.ring, c.ID, target)
+}
+
+// untilFinished waits until all of a campaign is sent.
+func (d *theatre) untilFinished(ctx context.Context, c id.Campaign) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		s, err := a.mailer.Get(ctx, c.ID)
+		s, err := d.app.mailer.Get(ctx, c)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if s.Status == mailer.Finished {
-			break
+		switch s.Status {
+		case mailer.Finished:
+			return nil
+		case mailer.Paused:
+			return fmt.Errorf("bench: the campaign is %s", s.StatusNote)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
+			return ctx.Err()
+		case <-tick.C:
 		}
 	}
-	return benchRequests(ctx, a.db, a.secrets.ring, c.ID, target)
 }
 
 func benchRequests(ctx context.Context, db *schema.DB, keys *token.Keyring, c id.Campaign, target string) ([][]byte, error) {

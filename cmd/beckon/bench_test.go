@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"beckon/cmd/internal/demo"
 )
 
 // TestTheBenchCountsWhatItDrove: figures of speed depend on the machine, what is counted does not.
@@ -21,6 +24,50 @@ func TestTheBenchCountsWhatItDrove(t *testing.T) {
 	var b bytes.Buffer
 	if err := r.print(&b); err != nil || !strings.Contains(b.String(), "bare Echo") || !strings.Contains(b.String(), "ratio") {
 		t.Errorf("%s, %v", &b, err)
+	}
+}
+
+func TestTheMailBenchSendsToTheSink(t *testing.T) {
+	sink, err := demo.ListenCatcher("127.0.0.1:0", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	r, err := benchMailer(t.Context(), mailOptions{sink: sink.Addr(), messages: 30, connections: 2, rounds: 2, sign: true}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Sent != 60 || len(sink.All()) != 60 || r.PerSec <= 0 || r.Signing <= 0 || r.Bytes < 18<<10 || r.Bytes > 24<<10 {
+		t.Errorf("%+v, %d came", r, len(sink.All()))
+	}
+	if n := strings.Count(sink.All()[0].HTML, "/c/"); n != 11 { // and the one that no person sees
+		t.Errorf("%d links", n)
+	}
+	var b bytes.Buffer
+	if err := r.print(&b); err != nil || !strings.Contains(b.String(), "signing alone") {
+		t.Errorf("%s, %v", &b, err)
+	}
+}
+
+func TestTheSegmentBenchCountsWhatItImported(t *testing.T) {
+	for _, use := range []string{"import", "segments"} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"bench", use, "--rows", "50", "--json"}, &out, &errs); code != 0 {
+			t.Fatalf("%s: %d %s", use, code, &errs)
+		}
+		var all []figure
+		if err := json.Unmarshal(out.Bytes(), &all); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int64{"import with consents": 50, "count, everybody": 50, "count, two conditions": 20, "export as CSV, identified": 50}
+		for _, f := range all {
+			if f.Rows != want[f.What] || f.Seconds <= 0 {
+				t.Errorf("%+v, want %d rows", f, want[f.What])
+			}
+		}
+		if n := map[string]int{"import": 1, "segments": 4}[use]; len(all) != n {
+			t.Errorf("%s: %d figures, want %d", use, len(all), n)
+		}
 	}
 }
 

@@ -50,6 +50,8 @@ var copied = map[string]struct {
 	"messages": {"Mails to you", `contact = :contact`, `id`, map[string]string{"id": "~Mail", "campaign": "~Campaign", "contact": selfRef, "via": "~Provider whose list it went to", "mode": "Opens and clicks measured",
 		"epoch": "Period of your agreement", "cited": "~Providers named in it", "status": "Status", "reason": "Reason", "attempts": "Attempts", "next_at": "Next attempt", "lease": machinery, "lease_end": machinery,
 		"smtp_code": "Reply code", "smtp_reply": "Reply", "sent_at": "Sent", "opened_at": "First opened"}},
+	"returns": {"Mails that came back", `message IN (SELECT id FROM messages WHERE contact = :contact)`, `id`, map[string]string{"id": machinery, "message": "~Mail", "campaign": "~Campaign", "class": "What",
+		"status": "Status", "code": "Reply code", "diagnostic": "Reply", "way": "How it came", "at": "When", "spent": machinery, "key": machinery}},
 	"events": {"Opens and clicks", `contact = :contact`, `at, id`, map[string]string{"id": "~Number", "campaign": "~Campaign", "message": "~Mail", "contact": selfRef, "kind": "What", "link": "Link", "at": "When",
 		"verdict": "Taken for", "reason": "Because", "region": "Region", "client": "Program", "os": "System", "device": "Device", "node": machinery, "seq": machinery}},
 	"message_links":   {"First clicks", `message IN (SELECT id FROM messages WHERE contact = :contact)`, `message, link`, map[string]string{"message": "~Mail", "link": "Link", "first_at": "When"}},
@@ -189,6 +191,7 @@ func (c *census) person(email, name, phone, shoe string, n int64) id.Contact {
 	}))
 	c.exec(`INSERT INTO messages (id, campaign, contact, via, mode, epoch, cited, status, reason, attempts, next_at, lease, lease_end, smtp_code, smtp_reply, sent_at, opened_at) VALUES
 		(?, 1, ?, 1, 'identified', 1, '|1|2|', 'sent', 'network', 2, 7, 'x', 3, 250, ?, 500, 600)`, n+1, who, "2.0.0 queued for "+name)
+	c.exec(`INSERT INTO returns (message, campaign, class, status, code, diagnostic, way, at, key) VALUES (?, 1, 'soft', '4.2.2', 452, ?, 'smtp', 650, ?)`, n+1, "mailbox of "+name+" is full", fmt.Sprint("soft:", n))
 	c.exec(`INSERT INTO events (id, campaign, message, contact, kind, link, at, verdict, reason, region, client, os, device, node, seq) VALUES
 		(?, 1, ?, ?, 'open', 0, 700, 'unverifiable', 'apple-privacy', '', 'Mail', 'iOS', 'phone', 'n', 1), (?, 1, ?, ?, 'click', 1, 800, 'person', 'click', 'GB-ENG', 'Firefox', 'Linux', 'desktop', 'n', 2)`,
 		n+1, n+1, who, n+2, n+1, who)

@@ -8,7 +8,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
+
+	"beckon/tracker/event"
 
 	"github.com/spf13/pflag"
 )
@@ -23,12 +27,22 @@ type Config struct {
 	Redis          string
 	SMTP           string
 	Geo            string
+	Networks       string
+	TooSoon        string
+	BurstLinks     string
+	BurstWindow    string
 	Keys           string
 	HashKey        string
 	Journal        string
 	DKIM           string
+	Bounces        string
+	Intake         string
+	Mailbox        string
+	Hooks          string
 	TrustedProxies string
 	Embed          string
+	DomainRates    string
+	Warmup         string
 	Insecure       bool
 	SenderConns    int
 }
@@ -47,10 +61,20 @@ var settings = []setting{
 	{"redis", "BECKON_REDIS", "redis://…, several separated by commas are a cluster (default: embedded)", "", func(c *Config) *string { return &c.Redis }},
 	{"smtp", "BECKON_SMTP", "relays: smtp://user:pass@host:port?tls=none|starttls|implicit, separated by commas", "", func(c *Config) *string { return &c.SMTP }},
 	{"geo", "BECKON_GEO", "MMDB file of a city or country database for regions", "", func(c *Config) *string { return &c.Geo }},
+	{"networks", "BECKON_NETWORKS", "file of further networks of scanners, proxies and relays, a line `prefix class name` each", "", func(c *Config) *string { return &c.Networks }},
+	{"too-soon", "BECKON_TOO_SOON", "a hit less than this after sending is a machine's; off for none", "2s", func(c *Config) *string { return &c.TooSoon }},
+	{"burst-links", "BECKON_BURST_LINKS", "clicks on this many links of a message at once are a machine's; off for none", "3", func(c *Config) *string { return &c.BurstLinks }},
+	{"burst-window", "BECKON_BURST_WINDOW", "what at once means, for bursts and around the hidden link; off for neither", "2s", func(c *Config) *string { return &c.BurstWindow }},
 	{"keys", "BECKON_KEYS", "keys that sign public links, id:base64,…, the first signs (default: generated into the data directory)", "", func(c *Config) *string { return &c.Keys }},
 	{"hash-key", "BECKON_HASH_KEY", "key of address hashes and ledger chains, base64, never rotated (default: generated into the data directory)", "", func(c *Config) *string { return &c.HashKey }},
 	{"journal", "BECKON_JOURNAL", "directory of the refusals journal, shared by the nodes, on another disk than the database (default: under the data directory)", "", func(c *Config) *string { return &c.Journal }},
 	{"dkim", "BECKON_DKIM", "domain:selector:path of a private key, separated by commas", "", func(c *Config) *string { return &c.DKIM }},
+	{"bounces", "BECKON_BOUNCES", "domain of the return paths, one of its own for bounces (default: mail comes back to the address in From)", "", func(c *Config) *string { return &c.Bounces }},
+	{"intake", "BECKON_INTAKE", "address to take returned mail on by SMTP, such as 0.0.0.0:25", "", func(c *Config) *string { return &c.Intake }},
+	{"mailbox", "BECKON_MAILBOX", "mailbox with returned mail, complaints and replies: imaps://user:pass@host:port/INBOX", "", func(c *Config) *string { return &c.Mailbox }},
+	{"hooks", "BECKON_HOOKS", "providers that may notify at /hooks/NAME: ses:TOPIC-ARN, sendgrid:KEY, mailgun:KEY, postmark:USER:PASSWORD, separated by commas", "", func(c *Config) *string { return &c.Hooks }},
+	{"domain-rates", "BECKON_DOMAIN_RATES", "most messages per second to a recipient domain, of this node: gmail.com=20,yahoo.com=5,*=50, where * is each other domain", "", func(c *Config) *string { return &c.DomainRates }},
+	{"warmup", "BECKON_WARMUP", "most messages a day of a new sender domain, from a day on: news.example.org=2026-11-01:50,100,200, separated by semicolons", "", func(c *Config) *string { return &c.Warmup }},
 	{"trusted-proxies", "BECKON_TRUSTED_PROXIES", "networks (CIDR, separated by commas) whose X-Forwarded-For is believed", "", func(c *Config) *string { return &c.TrustedProxies }},
 	{"embed", "BECKON_EMBED", "sites that may show the subscription form in a frame: origins such as https://www.example.org, separated by commas", "", func(c *Config) *string { return &c.Embed }},
 }
@@ -102,7 +126,56 @@ func (c *Config) finish() error {
 	if _, err := c.proxies(); err != nil {
 		say("BECKON_TRUSTED_PROXIES", "%v", err)
 	}
-	return errors.Join(wrong...)
+	if _, err := c.thresholds(); err != nil {
+		wrong = append(wrong, err)
+	}
+	if _, _, err := c.limits(); err != nil {
+		wrong = append(wrong, err)
+	}
+	return errors.Join(append(wrong, c.checkReturns())...)
+}
+
+// Beyond these a threshold is a slip: a person who is quick, or reads on, would be a machine.
+const (
+	longestTooSoon     = time.Hour
+	longestBurstWindow = time.Minute
+	mostBurstLinks     = 1000
+)
+
+// thresholds are those of verdicts by time.
+func (c *Config) thresholds() (event.Thresholds, error) {
+	var t event.Thresholds
+	var soon, links, window error
+	t.TooSoon, soon = threshold("BECKON_TOO_SOON", c.TooSoon, longestTooSoon)
+	t.BurstWindow, window = threshold("BECKON_BURST_WINDOW", c.BurstWindow, longestBurstWindow)
+	switch n, err := strconv.Atoi(c.BurstLinks); {
+	case c.BurstLinks == "off" || err == nil && n == 0:
+		t.BurstLinks = -1
+	case c.BurstLinks == "": // the default
+	case err != nil || n < 2 || n > mostBurstLinks:
+		links = fmt.Errorf("BECKON_BURST_LINKS: want a number of links from 2 to %d, such as 3, or off; got %q", mostBurstLinks, c.BurstLinks)
+	default:
+		t.BurstLinks = n
+	}
+	return t, errors.Join(soon, links, window)
+}
+
+// threshold reads a duration; negative is what event.Thresholds takes for none, zero for the default.
+func threshold(env, s string, longest time.Duration) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if s == "off" {
+		return -1, nil
+	}
+	switch d, err := time.ParseDuration(s); {
+	case err != nil || d < 0 || d > longest:
+		return 0, fmt.Errorf("%s: want a duration up to %s, such as 2s or 500ms, or off; got %q", env, longest, s)
+	case d == 0:
+		return -1, nil
+	default:
+		return d, nil
+	}
 }
 
 func (c *Config) proxies() ([]string, error) {

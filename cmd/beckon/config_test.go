@@ -34,6 +34,22 @@ func TestWhatCannotWorkIsToldAtStart(t *testing.T) {
 		{"BECKON_URL", "http://mail.example.org", "https"},
 		{"BECKON_TRUSTED_PROXIES", "10.0.0.1", "10.0.0.1\" is not a network"},
 		{"BECKON_DATA", "", "directory"},
+		{"BECKON_TOO_SOON", "2", "such as 2s"},
+		{"BECKON_TOO_SOON", "-1s", "up to 1h"},
+		{"BECKON_TOO_SOON", "2h", "up to 1h"},
+		{"BECKON_BURST_LINKS", "1", "from 2 to 1000"},
+		{"BECKON_BURST_LINKS", "-3", "or off"},
+		{"BECKON_BURST_LINKS", "three", `got "three"`},
+		{"BECKON_BURST_WINDOW", "soon", "or off"},
+		{"BECKON_BURST_WINDOW", "2m", "up to 1m"},
+		{"BECKON_DOMAIN_RATES", "gmail.com=fast", "write for example gmail.com=20"},
+		{"BECKON_WARMUP", "news.example.org=50,100", "write for example news.example.org=2026-11-01:50"},
+		{"BECKON_BOUNCES", "bounces@acme.example", "is not a domain"},
+		{"BECKON_INTAKE", "25", "host:port"},
+		{"BECKON_INTAKE", "0.0.0.0:25", "BECKON_BOUNCES names no domain"},
+		{"BECKON_MAILBOX", "imap://u:secret@mail.example/INBOX", "imaps://"},
+		{"BECKON_HOOKS", "mailchimp:key", "no provider"},
+		{"BECKON_HOOKS", "ses:eu-west-1", "ARN"},
 	} {
 		t.Setenv(c.env, c.value)
 		var conf Config

@@ -101,8 +101,8 @@ func writeKey(path string) error {
 type demoStorage struct{ database, redis string }
 
 // startDemo starts the service that a demo plays on, with its clock the given time ago. Without a
-// directory it takes a temporary one.
-func startDemo(ctx context.Context, listen, dir string, ago time.Duration, on demoStorage) (_ *theatre, err error) {
+// directory it takes a temporary one. What it is configured with may be adjusted.
+func startDemo(ctx context.Context, listen, dir string, ago time.Duration, on demoStorage, adjust ...func(*Config)) (_ *theatre, err error) {
 	d := &theatre{clock: demo.NewClock(ago), ended: make(chan error, 1), clean: func() error { return nil }}
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "beckon-demo-"); err != nil {
@@ -135,6 +135,9 @@ func startDemo(ctx context.Context, listen, dir string, ago time.Duration, on de
 	}
 	conf := &Config{Listen: l.Addr().String(), Data: data, Database: on.database, Redis: on.redis, SMTP: "smtp://" + d.catcher.Addr() + "?tls=none",
 		Geo: regions, DKIM: demo.Domain + ":demo:" + dkim, TrustedProxies: "127.0.0.0/8,::1/128", SenderConns: 8}
+	for _, a := range adjust {
+		a(conf)
+	}
 	if err := conf.finish(); err != nil {
 		return nil, err
 	}
@@ -150,7 +153,7 @@ func startDemo(ctx context.Context, listen, dir string, ago time.Duration, on de
 		return nil, err
 	}
 	operator, err := admin.New(admin.Options{Campaigns: d.app.mailer, Stats: d.app.report, Segments: d.app.segments, Log: log,
-		Lead: d.lead, Contacts: d.contacts, Checks: d.checks, Mailbox: mailbox{d.catcher}})
+		Lead: d.lead, Contacts: d.contacts, Checks: d.checks, Warnings: d.app.warnings, Mailbox: mailbox{d.catcher}})
 	if err != nil {
 		return nil, err
 	}

@@ -2,26 +2,17 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"beckon/cmd/internal/demo"
-	"beckon/schema"
-	"beckon/schema/servertest"
 )
 
 // asBeckon makes the test binary the program itself, in a process that can be killed.
@@ -41,6 +32,10 @@ type node struct {
 	base    string
 	token   string
 	process *exec.Cmd
+
+	stderr   io.Writer       // default that of the test
+	prepare  func(*exec.Cmd) // before it is started; may be nil
+	patience time.Duration   // of until; default a minute
 }
 
 func (n *node) start() {
@@ -48,6 +43,12 @@ func (n *node) start() {
 	n.process = exec.Command(os.Args[0], "serve")
 	n.process.Env = append(os.Environ(), n.env...)
 	n.process.Stderr = os.Stderr
+	if n.stderr != nil {
+		n.process.Stderr = n.stderr
+	}
+	if n.prepare != nil {
+		n.prepare(n.process)
+	}
 	if err := n.process.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func (n *node) until(what string, done func() bool) {
 	n.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(cmp.Or(n.patience, time.Minute))
 	for !done() {
 		select {
 		case <-tick.C:
@@ -140,105 +141,4 @@ func (n *node) launch(people int) (campaign string) {
 		"html":"<p>Hello <a href=\"https://acme.example/one\">one</a> <a href=\"https://acme.example/two\">two</a> <a href=\"https://acme.example/three\">three</a></p>","tracking":"consented"}`, &made)
 	n.post("/campaigns/"+made.ID+"/launch", "", nil)
 	return made.ID
-}
-
-// TestR1R2KilledUnderHits: `serve` is killed with SIGKILL again and again while it answers hits. All
-// that were answered are counted, none twice, and Redis holds what the durable totals hold.
-func TestR1R2KilledUnderHits(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) { killUnderHits(t, demoStorage{}) })
-	t.Run("PostgreSQL and Redis", func(t *testing.T) {
-		killUnderHits(t, demoStorage{servertest.PostgresDSN(t), servertest.NewRedis(t).URL})
-	})
-}
-
-func killUnderHits(t *testing.T, on demoStorage) {
-	const people, kills, clients = 60, 4, 8
-	catcher, err := demo.ListenCatcher("127.0.0.1:0", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer catcher.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	l.Close()
-	data := t.TempDir()
-	n := &node{t: t, base: "http://" + listen, env: []string{asBeckon + "=1", "BECKON_LISTEN=" + listen, "BECKON_DATA=" + data,
-		"BECKON_DATABASE=" + on.database, "BECKON_REDIS=" + on.redis, "BECKON_SMTP=smtp://" + catcher.Addr() + "?tls=none"}}
-	command := func(args ...string) (string, error) {
-		c := exec.Command(os.Args[0], args...)
-		c.Env = append(os.Environ(), n.env...)
-		out, err := c.CombinedOutput()
-		return strings.TrimSpace(string(out)), err
-	}
-	if n.token, err = command("token", "create", "--role", "admin", "--name", "test"); err != nil {
-		t.Fatalf("%v: %s", err, n.token)
-	}
-	n.start()
-	defer func() { n.kill() }()
-	n.campaign(people)
-	var urls []string
-	for _, m := range catcher.All() {
-		urls = append(urls, regexp.MustCompile(regexp.QuoteMeta(n.base)+`/[oc]/[A-Za-z0-9_.-]+`).FindAllString(m.HTML, -1)...)
-	}
-	if len(urls) < people {
-		t.Fatalf("%d mails hold %d beacons and links", len(catcher.All()), len(urls))
-	}
-
-	ctx, stop := context.WithCancel(t.Context())
-	var answered atomic.Int64
-	var wg sync.WaitGroup
-	client := demo.NewClient()
-	for range clients {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				req, _ := http.NewRequest("GET", urls[rand.IntN(len(urls))], nil)
-				req.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0")
-				resp, err := client.Do(req)
-				if err != nil {
-					continue // killed, or not up again
-				}
-				if _, err := io.Copy(io.Discard, resp.Body); err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusFound) {
-					answered.Add(1)
-				}
-				resp.Body.Close()
-			}
-		})
-	}
-	for range kills {
-		before := answered.Load()
-		n.until("hits are answered", func() bool { return answered.Load() > before+200 })
-		n.kill()
-		n.start()
-	}
-	stop()
-	wg.Wait()
-
-	n.until("the spool is drained and the counts agree", func() bool { _, err := command("counters", "verify"); return err == nil })
-	dsn := on.database
-	if dsn == "" {
-		dsn = "sqlite:" + data + "/beckon.db"
-	}
-	db, err := schema.Open(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var counted int64
-	n.until("every answered hit is counted", func() bool {
-		if err := db.Get(t.Context(), &counted, `SELECT COALESCE(SUM(n), 0) FROM counts`); err != nil {
-			t.Fatal(err)
-		}
-		return counted >= answered.Load()
-	})
-	// A hit that was kept just before a kill may not have got its answer: at most one per client and kill.
-	if more := counted - answered.Load(); more > clients*kills {
-		t.Errorf("%d answered, %d counted: some are counted twice", answered.Load(), counted)
-	}
-	if out, err := command("counters", "verify"); err != nil {
-		t.Errorf("counters verify: %v: %s", err, out)
-	}
-	t.Logf("%d hits answered over %d kills, %d counted", answered.Load(), kills, counted)
 }

@@ -11,6 +11,7 @@ import (
 	"beckon/schema"
 	"beckon/schema/id"
 	"beckon/segments/consent"
+	"beckon/tracker/token"
 
 	"github.com/emersion/go-smtp"
 )
@@ -352,15 +353,9 @@ func (w *world) doHit() {
 	path := pick(w, "url", d.hits...)
 	h := &hit{delivered: d, kind: "open", at: w.now()}
 	if strings.HasPrefix(path, "/c/") {
-		h.kind = "click"
-		for _, p := range d.hits {
-			if strings.HasPrefix(p, "/c/") {
-				h.link++
-			}
-			if p == path {
-				break
-			}
-		}
+		link, err := w.app.secrets.ring.Open(token.Click, path[3:])
+		w.ok(err)
+		h.kind, h.link = "click", link.Link
 	}
 	method, header := http.MethodGet, []string{"User-Agent", firefox}
 	if w.n("head", 10) == 0 {

@@ -396,15 +396,16 @@ func (w *world) doRefuse() {
 	if in["action"] == "object" {
 		r.why = "objected"
 	}
-	if w.n("company", 3) > 0 {
+	narrow := w.n("everything", 8) > 0
+	if narrow && w.n("company", 3) > 0 {
 		r.company = pick(w, "company", houses...)
 		in["company"] = r.company
 	}
-	if w.n("channel", 3) > 0 {
+	if narrow && w.n("channel", 3) > 0 {
 		r.channel = pick(w, "channel", "email", "email", "phone")
 		in["channel"] = r.channel
 	}
-	if w.n("types", 3) > 0 {
+	if narrow && w.n("types", 3) > 0 {
 		r.kinds = some(w, "types", 1, 2, kinds...)
 		in["types"] = r.kinds
 	}

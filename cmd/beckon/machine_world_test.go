@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,28 +57,32 @@ func onPostgres(t *testing.T) ground {
 			return err
 		}
 		var tables, guarded []string
-		if err := db.Select(ctx, &tables, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%'`); err != nil {
+		var refers []struct{ Child, Parent string }
+		err = errors.Join(
+			db.Select(ctx, &tables, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%'`),
+			db.Select(ctx, &guarded, `SELECT DISTINCT CAST(tgrelid AS regclass)::text FROM pg_trigger WHERE NOT tgisinternal`),
+			db.Select(ctx, &refers, `SELECT DISTINCT CAST(conrelid AS regclass)::text AS child, CAST(confrelid AS regclass)::text AS parent FROM pg_constraint WHERE contype = 'f'`))
+		if err != nil {
 			return err
 		}
-		if err := db.Select(ctx, &guarded, `SELECT DISTINCT CAST(tgrelid AS regclass)::text FROM pg_trigger WHERE NOT tgisinternal`); err != nil {
-			return err
+		var all strings.Builder // TRUNCATE would take longer than what is done in a world
+		for _, g := range guarded {
+			all.WriteString("ALTER TABLE " + g + " DISABLE TRIGGER USER; ")
 		}
-		return db.Tx(ctx, func(tx *schema.Tx) error {
-			var err error
-			exec := func(statement string) {
-				if err == nil {
-					_, err = tx.Exec(ctx, statement)
-				}
-			}
-			for _, g := range guarded {
-				exec("ALTER TABLE " + g + " DISABLE TRIGGER USER")
-			}
-			exec("TRUNCATE " + strings.Join(tables, ", ") + " RESTART IDENTITY CASCADE")
-			for _, g := range guarded {
-				exec("ALTER TABLE " + g + " ENABLE TRIGGER USER")
-			}
-			return err
-		})
+		for len(tables) > 0 {
+			i := slices.IndexFunc(tables, func(parent string) bool {
+				return !slices.ContainsFunc(refers, func(r struct{ Child, Parent string }) bool {
+					return r.Parent == parent && slices.Contains(tables, r.Child) && r.Child != parent
+				})
+			})
+			all.WriteString("DELETE FROM " + tables[i] + "; ")
+			tables = slices.Delete(tables, i, i+1)
+		}
+		for _, g := range guarded {
+			all.WriteString("ALTER TABLE " + g + " ENABLE TRIGGER USER; ")
+		}
+		_, err = db.Exec(ctx, "DO $$ BEGIN "+all.String()+"END $$")
+		return err
 	}
 	return s
 }

@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), importCommand(), countersCommand(), consentCommand(), contactCommand(), demoCommand(), benchCommand(), geoCommand(), backupCommand(), restoreCommand(), retentionCommand(), registerCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), importCommand(), countersCommand(), consentCommand(), contactCommand(), demoCommand(), benchCommand(), geoCommand(), networksCommand(), backupCommand(), restoreCommand(), retentionCommand(), registerCommand(), doctorCommand())
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return 0

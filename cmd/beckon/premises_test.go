@@ -40,6 +40,15 @@ func storages(t *testing.T, test func(t *testing.T, on demoStorage)) {
 // newPremises starts a service; relay are parameters of the relay's address.
 func newPremises(t *testing.T, on demoStorage, relay string) *premises {
 	t.Helper()
+	h := furnish(t, on, relay)
+	h.start()
+	t.Cleanup(func() { h.kill() })
+	return h
+}
+
+// furnish makes an installation that is still to be started.
+func furnish(t *testing.T, on demoStorage, relay string) *premises {
+	t.Helper()
 	catcher, err := demo.ListenCatcher("127.0.0.1:0", time.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -58,8 +67,6 @@ func newPremises(t *testing.T, on demoStorage, relay string) *premises {
 	h.node = &node{t: t, base: "http://" + listen, env: []string{asBeckon + "=1", "BECKON_LISTEN=" + listen, "BECKON_DATA=" + h.data, "BECKON_DATABASE=" + h.dsn,
 		"BECKON_REDIS=" + on.redis, "BECKON_SMTP=smtp://" + catcher.Addr() + "?tls=none" + relay}}
 	h.token = strings.TrimSpace(h.must("token", "create", "--role", "admin", "--name", "test"))
-	h.start()
-	t.Cleanup(func() { h.kill() })
 	return h
 }
 

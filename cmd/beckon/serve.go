@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"beckon/cmd/internal/api"
+	"beckon/cmd/internal/hooks"
 	"beckon/cmd/internal/pages"
 	"beckon/mailer"
 	"beckon/segments"
 	"beckon/segments/rights"
 	"beckon/tracker"
+	"beckon/tracker/bot"
 	"beckon/tracker/event"
 
 	"github.com/labstack/echo/v4"
@@ -60,6 +62,8 @@ type running struct {
 	importer *api.ImportWorker
 	courier  *courier
 	refusals *refusals
+	networks *bot.Lists
+	returns  *returns
 
 	checkpoint  *checkpoint
 	corrections *mailer.Corrections
@@ -76,13 +80,16 @@ func (a *app) faces() (*echo.Echo, error) {
 	if e.IPExtractor, err = tracker.TrustedIPExtractor(proxies); err != nil {
 		return nil, fmt.Errorf("BECKON_TRUSTED_PROXIES: %w", err)
 	}
+	e.IPExtractor = a.clients.Watch(e.IPExtractor)
 	if err := a.openRunning(); err != nil {
 		return nil, err
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.running.measure(metrics)
-	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Geo: a.geo, Overrides: a.running.corrections, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
+	a.measureNetworks(metrics)
+	a.measureClients(metrics)
+	(&tracker.Handler{Keys: a.secrets.ring, Spool: a.running.spool, Judge: a.running.networks.Judge, Geo: a.geo, Overrides: a.running.corrections, Metrics: tracker.NewMetrics(metrics), Log: a.log, Now: a.now}).Register(e)
 	if a.recipients, err = pages.New(pages.Options{
 		URL: a.conf.URL, DB: a.db, Keys: a.secrets.ring, Catalogue: a.catalogue, Notices: a.notices, Ledger: a.ledger, Companies: a.companies, Sources: a.sources,
 		Contacts: a.contacts, Addresses: a.contacts, Messages: a, Records: a, Mailer: a.running.courier, Journal: a.running.refusals,
@@ -91,6 +98,10 @@ func (a *app) faces() (*echo.Echo, error) {
 		return nil, err
 	}
 	a.recipients.Register(e)
+	if a.running.returns, err = a.openReturns(metrics); err != nil {
+		return nil, err
+	}
+	(&hooks.Hooks{Providers: a.hooks, Intake: a.running.returns.intake, Log: a.log}).Register(e)
 	dir, err := a.dir("uploads")
 	if err != nil {
 		return nil, err
@@ -120,6 +131,14 @@ func (a *app) faces() (*echo.Echo, error) {
 }
 
 func (a *app) openRunning() error {
+	networks, err := a.openNetworks()
+	if err != nil {
+		return err
+	}
+	thresholds, err := a.conf.thresholds()
+	if err != nil {
+		return err
+	}
 	dir, err := a.dir("spool")
 	if err != nil {
 		return err
@@ -136,8 +155,9 @@ func (a *app) openRunning() error {
 	})
 	a.running = &running{
 		refusals: a.newRefusals(),
+		networks: networks,
 		spool:    spool,
-		drain:    &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
+		drain:    &event.Drain{DB: a.db, Gate: a.gate, Spool: spool, Sink: a.counter, Now: a.now, Thresholds: thresholds, Report: func(err error) { a.log.Warn("hits wait in the spool", "err", err.Error()) }},
 		courier:  newCourier(a.relays, a.log, a.now),
 
 		checkpoint:  newCheckpoint(a.ledger, a.headsPath(), a.log),
@@ -159,21 +179,13 @@ func (r *running) measure(metrics prometheus.Registerer) {
 	)
 }
 
-// staleSpool is the age of the oldest hit in the spool from which a node calls itself not ready.
-const staleSpool = time.Minute
-
 func (a *app) readiness() []api.Check {
 	return []api.Check{
 		{Name: "database", Ask: a.db.Ping},
 		{Name: "redis", Ask: func(ctx context.Context) error { return reachRedis(ctx, a.redis) }},
 		{Name: "journal", Ask: func(context.Context) error { return a.running.refusals.guard.Ready() }},
 		{Name: "ledger", Ask: func(context.Context) error { return a.running.checkpoint.ready() }},
-		{Name: "spool", Ask: func(context.Context) error {
-			if age := a.running.spool.OldestAge(); age > staleSpool {
-				return fmt.Errorf("%d hits wait for the database, the oldest for %s", a.running.spool.Backlog(), age.Round(time.Second))
-			}
-			return nil
-		}},
+		{Name: "spool", Ask: (&spoolCheck{spool: a.running.spool, now: a.now}).ready},
 	}
 }
 
@@ -194,9 +206,11 @@ func (a *app) serve(ctx context.Context, l net.Listener, handler http.Handler) e
 	g.Go(func() error { return a.running.checkpoint.run(work) })
 	g.Go(func() error { return a.running.corrections.Run(work) })
 	g.Go(func() error { return a.mailer.Run(work) })
+	g.Go(func() error { return a.running.returns.run(work) })
 	g.Go(func() error { return a.running.importer.Run(work) })
 	g.Go(func() error { return a.running.courier.Run(work) })
 	g.Go(func() error { return a.refreshRegions(work) })
+	g.Go(func() error { return a.refreshNetworks(work) })
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"beckon/mailer"
+	"beckon/mailer/bounce"
 	"beckon/mailer/queue"
 	"beckon/schema"
 	"beckon/schema/id"
@@ -162,12 +163,24 @@ func (mailSubject) Export(ctx context.Context, q schema.Querier, who id.Contact)
 		p.Rows = append(p.Rows, []any{m.Message.String(), m.Campaign, m.Subject, m.Company, m.Type, m.Via, string(m.Mode), m.Epoch, m.Cited, string(m.Status), m.Reason, m.Attempts, m.NextAt,
 			m.SMTPCode, m.SMTPReply, m.SentAt, m.OpenedAt})
 	}
-	return []rights.Part{p}, err
+	if err != nil {
+		return nil, err
+	}
+	returned, err := bounce.HeldOf(ctx, q, who)
+	back := rights.Part{Name: "Mails that came back", Purpose: "not writing to an address that is dead, or to who complained", Basis: rights.LegitimateInterests,
+		Columns: []string{"Mail", "Campaign", "What", "Status", "Reply code", "Reply", "How it came", "When"}}
+	for _, r := range returned {
+		back.Rows = append(back.Rows, []any{r.Message.String(), r.Campaign.String(), string(r.Class), r.Status, r.Code, r.Diagnostic, string(r.Way), r.At})
+	}
+	return []rights.Part{p, back}, err
 }
 
 func (mailSubject) Erase(ctx context.Context, tx *schema.Tx, who id.Contact, _ rights.Reason) ([]rights.Kept, error) {
 	letters, err := queue.Letters(ctx, tx, who)
 	if err != nil || len(letters) == 0 {
+		return nil, err
+	}
+	if err := bounce.Forget(ctx, tx, who); err != nil {
 		return nil, err
 	}
 	return []rights.Kept{{What: "That your mails were sent, as part of their campaigns' figures", Why: "a campaign is accounted for as a whole; they are no longer tied to you or your address"}}, queue.Forget(ctx, tx, who)

@@ -76,6 +76,7 @@ type Options struct {
 	Lead      func() string                               // the sentence under the title of the overview
 	Contacts  func(ctx context.Context) ([]Figure, error) // figures about contacts on the overview; nil: none
 	Checks    func() []Check                              // nil: none
+	Warnings  func() []string                             // sentences on what is wrong with the installation; nil: none
 	Mailbox   Mailbox                                     // nil: no pages about caught mail
 	Log       *slog.Logger
 }

@@ -83,7 +83,8 @@ func (b box) Mail(n int) (Mail, bool) {
 func get(t *testing.T, path string) (int, http.Header, string) {
 	t.Helper()
 	p, err := New(Options{Campaigns: house{}, Stats: house{}, Segments: shelf{}, Mailbox: box{{To: "a@b.example", Subject: evil, Text: evil, HTML: evil, Head: "Subject: " + evil}},
-		Checks: func() []Check { return []Check{{Name: "a promise", OK: true}, {Name: "another", Detail: evil}} }})
+		Warnings: func() []string { return []string{"Every client looks like one proxy. " + evil} },
+		Checks:   func() []Check { return []Check{{Name: "a promise", OK: true}, {Name: "another", Detail: evil}} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func get(t *testing.T, path string) (int, http.Header, string) {
 
 func TestEveryPageShowsItsFiguresWithTheirBase(t *testing.T) {
 	for path, want := range map[string][]string{
-		"/":                {"April", "40 of 60 (67 %)", "15 of 60 (25 %)", "1234", "✓ holds", "✗ broken"},
+		"/":                {"April", "40 of 60 (67 %)", "15 of 60 (25 %)", "1234", "✓ holds", "✗ broken", "Every client looks like one proxy."},
 		"/campaigns/cmp_1": {"90", "the segment All", "40 of 60 (67 %)", "GB-ENG", "&lt; 5", "<svg", "Corporate route not allowed", "Withdrawn, noticed while sending", "Base: 80 opens and 30 clicks"},
 		"/segments/seg_1":  {"1234 contacts, all opted in to email from acme", "GB", "&lt; 5", "Of 1234 contacts"},
 		"/mail":            {"1 messages were accepted", "a@b.example"},

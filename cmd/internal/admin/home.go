@@ -15,6 +15,7 @@ const shown = 50
 
 type homePage struct {
 	Lead      string
+	Warnings  []string
 	Contacts  []Figure
 	Campaigns []campaignRow
 	Segments  []segmentRow
@@ -33,6 +34,9 @@ func (p *Pages) home(c echo.Context) (string, string, any, error) {
 	page := homePage{}
 	if p.Lead != nil {
 		page.Lead = p.Lead()
+	}
+	if p.Warnings != nil {
+		page.Warnings = p.Warnings()
 	}
 	if p.Checks != nil {
 		page.Checks = p.Checks()

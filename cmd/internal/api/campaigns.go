@@ -167,7 +167,8 @@ func (a *API) testCampaign(c echo.Context, by Token) error {
 		return err
 	}
 	var in struct {
-		To []string `json:"to"`
+		To      []string `json:"to"`
+		Contact string   `json:"contact"`
 	}
 	if err := decode(c, &in); err != nil {
 		return err
@@ -175,19 +176,56 @@ func (a *API) testCampaign(c echo.Context, by Token) error {
 	if len(in.To) < 1 || len(in.To) > 10 {
 		return invalid.problem("Nothing was sent.", FieldError{"to", "must be a list of 1 to 10 addresses of your own"})
 	}
+	reader, err := readerOf(in.Contact)
+	if err != nil {
+		return err
+	}
 	ctx := c.Request().Context()
 	if _, err := a.Mailer.Get(ctx, which); err != nil {
 		return err
 	}
-	if err := a.record(c, nil, by, "campaign.test", which.String(), fmt.Sprintf("to %d addresses", len(in.To))); err != nil {
+	if err := a.record(c, nil, by, "campaign.test", which.String(), strings.TrimSpace(fmt.Sprintf("to %d addresses %s", len(in.To), in.Contact))); err != nil {
 		return err
 	}
-	if err := a.Mailer.Test(ctx, which, in.To); err != nil {
+	if err := a.Mailer.Test(ctx, which, reader, in.To); err != nil {
 		return relayProblem(err)
 	}
 	return c.JSON(http.StatusAccepted, struct {
 		Sent int `json:"sent"`
 	}{len(in.To)})
+}
+
+// previewCampaign logs whose data was looked at.
+func (a *API) previewCampaign(c echo.Context, by Token) error {
+	which, err := pathID[id.Campaign](c)
+	if err != nil {
+		return err
+	}
+	reader, err := readerOf(c.QueryParam("contact"))
+	if err != nil {
+		return err
+	}
+	got, err := a.Mailer.Preview(c.Request().Context(), which, reader)
+	if err != nil {
+		return err
+	}
+	if reader != 0 {
+		if err := a.record(c, nil, by, "campaign.preview", which.String(), reader.String()); err != nil {
+			return err
+		}
+	}
+	return c.JSON(http.StatusOK, got)
+}
+
+// readerOf reads the contact with whose data a mail is composed; none is a sample recipient.
+func readerOf(s string) (who id.Contact, err error) {
+	if s == "" {
+		return 0, nil
+	}
+	if err := who.UnmarshalText([]byte(s)); err != nil {
+		return 0, invalid.problem("Nothing was composed.", FieldError{"contact", "is not the id of a contact"})
+	}
+	return who, nil
 }
 
 // relayProblem makes what is no fault of the request, nor of ours, the relay's. The mailer has taken

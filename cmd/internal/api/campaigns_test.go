@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/csv"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,11 +46,14 @@ func TestTheMainJob(t *testing.T) {
 		var check struct {
 			Send, Cited, Identified, Anonymous int
 			LeftOut                            map[string]int `json:"left_out"`
-			Problems                           []struct{ Field, Message string }
+			Problems, Warnings                 []struct{ Field, Message string }
 		}
 		w.call(Marketer, "GET", "/campaigns/"+cmp+"/check", nil).into(t, http.StatusOK, &check)
 		if check.Send != 3 || check.Cited != 1 || check.Identified != 1 || check.Anonymous != 2 || check.LeftOut["subscriber-kind-unknown"] != 1 || len(check.Problems) != 0 {
 			t.Fatalf("the check says %+v", check)
+		}
+		if len(check.Warnings) == 0 || check.Warnings[0].Field != "preheader" {
+			t.Errorf("the check warns of %+v", check.Warnings)
 		}
 		w.call(Marketer, "POST", "/campaigns/"+cmp+"/launch", nil).into(t, http.StatusAccepted, nil)
 		w.call(Marketer, "POST", "/campaigns/"+cmp+"/launch", nil).is(t, conflict)
@@ -156,6 +160,32 @@ func TestATestGoesToTheRelay(t *testing.T) {
 	}
 }
 
+func TestAPreviewIsLoggedAndAsksTheGate(t *testing.T) {
+	w := newWorld(t, servertest.SQLite(t))
+	w.furnish()
+	at := "/campaigns/" + w.campaign(`{"source":"datahouse"}`) + "/preview"
+	var p struct{ Subject, HTML, Text string }
+	w.call(Marketer, "GET", at, nil).into(t, http.StatusOK, &p)
+	if !strings.HasPrefix(p.Subject, "[Test] ") || !strings.Contains(p.HTML, "DataHouse") || p.Text == "" {
+		t.Errorf("the sample gets %+v", p)
+	}
+	var made struct{ ID string }
+	w.call(Marketer, "POST", "/contacts", `{"email":"pre@shop.example","name":"Petra","source":"datahouse","country":"GB","subscriber_kind":"corporate"}`).into(t, http.StatusCreated, &made)
+	w.call(Marketer, "GET", at+"?contact="+made.ID, nil).into(t, http.StatusOK, &p)
+	var log struct {
+		Items []struct{ Action, Detail string }
+	}
+	w.call(Admin, "GET", "/audit?action=campaign.preview", nil).into(t, http.StatusOK, &log)
+	if len(log.Items) != 1 || log.Items[0].Detail != made.ID {
+		t.Errorf("the log has %+v", log)
+	}
+	w.call(Marketer, "GET", at+"?contact=ada", nil).is(t, invalid, "contact")
+	w.call(Marketer, "GET", at+"?contact=ct_zzzz", nil).is(t, invalid, "contact")
+	w.call(Privacy, "POST", "/contacts/"+made.ID+"/consent", `{"action":"object","how":"phone"}`).into(t, http.StatusCreated, nil)
+	w.call(Marketer, "GET", at+"?contact="+made.ID, nil).is(t, invalid, "contact")
+	w.call(Marketer, "POST", strings.TrimSuffix(at, "preview")+"test", `{"to":["me@acme.example"],"contact":"`+made.ID+`"}`).is(t, invalid, "contact")
+}
+
 func TestCampaignsThatCannotBeSentAreToldByField(t *testing.T) {
 	w := newWorld(t, servertest.SQLite(t))
 	w.call(Marketer, "POST", "/companies", `{"slug":"acme","name":"Acme"}`).into(t, http.StatusCreated, nil)
@@ -186,4 +216,84 @@ func TestCampaignsThatCannotBeSentAreToldByField(t *testing.T) {
 	}
 	w.call(Marketer, "POST", "/campaigns/cmp_zz/test", `{"to":["me@acme.example"]}`).is(t, notFound)
 	w.call(Marketer, "POST", "/campaigns/cmp_zz/resolve-unknown", `{"action":"leave"}`).is(t, notFound)
+}
+
+func TestParametersAndTheHoneypotAreSetPerCampaign(t *testing.T) {
+	w := newWorld(t, servertest.SQLite(t))
+	w.furnish()
+	w.optedIn(1)
+	draft := `{"name":"Spring","company":"acme","type":"newsletter","subject":"Spring at Acme","from":"Acme <news@acme.example>",
+		"html":"<a href=\"https://acme.example/spring?a=1#b\" data-label=\"The fair\">Spring</a>","audience":{"segment":"` + w.segmentOf("British", british) + `"}`
+	type settings struct {
+		ID       string
+		UTM      map[string]string
+		Honeypot *bool
+	}
+	for _, c := range []struct {
+		more     string
+		utm      map[string]string
+		honeypot bool
+	}{
+		{`}`, nil, true},
+		{`,"utm":{},"honeypot":true}`, nil, true},
+		{`,"utm":{"source":"beckon","content":"a b"},"honeypot":false}`, map[string]string{"source": "beckon", "content": "a b"}, false},
+		{`,"tracking":"strict","honeypot":true}`, nil, false},
+		{`,"tracking":"off"}`, nil, false},
+	} {
+		var made, got settings
+		w.call(Marketer, "POST", "/campaigns", draft+c.more).into(t, http.StatusCreated, &made)
+		w.call(Marketer, "GET", "/campaigns/"+made.ID, nil).into(t, http.StatusOK, &got)
+		for _, s := range []settings{made, got} {
+			if !maps.Equal(s.UTM, c.utm) || s.Honeypot == nil || *s.Honeypot != c.honeypot {
+				t.Errorf("%s: got %+v", c.more, s)
+			}
+		}
+		if c.utm == nil {
+			continue
+		}
+		w.call(Marketer, "POST", "/campaigns/"+made.ID+"/launch", nil).into(t, http.StatusAccepted, nil)
+		var stats struct{ Links []struct{ Label, URL string } }
+		w.call(Marketer, "GET", "/campaigns/"+made.ID+"/stats", nil).into(t, http.StatusOK, &stats)
+		if len(stats.Links) != 1 || stats.Links[0].Label != "The fair" || stats.Links[0].URL != "https://acme.example/spring?a=1&utm_source=beckon&utm_content=a+b#b" {
+			t.Errorf("the figures have the links %+v", stats.Links)
+		}
+	}
+	w.call(Marketer, "POST", "/campaigns", draft+`,"utm":{"source":"{{ email }}","term":"a\nb"}}`).is(t, invalid, "utm.source", "utm.term")
+	w.call(Marketer, "POST", "/campaigns", draft+`,"utm":{"medum":"x"}}`).is(t, unknownField, "utm.medum")
+}
+
+func TestRateAndWindowAreSetPerCampaign(t *testing.T) {
+	servertest.Databases(t, func(t *testing.T, db *schema.DB) {
+		w := newWorld(t, db)
+		w.furnish()
+		w.optedIn(1)
+		draft := `{"name":"Spring","company":"acme","type":"newsletter","subject":"Spring at Acme","from":"Acme <news@acme.example>","html":"<p>Spring</p>","audience":{"segment":"` + w.segmentOf("British", british) + `"}`
+		type window struct {
+			From, To, Zone string
+			Days           []string
+		}
+		type settings struct {
+			ID     string
+			Rate   *float64
+			Window *window
+			SendAt *string `json:"send_at"`
+		}
+		var made, got settings
+		w.call(Marketer, "POST", "/campaigns", draft+`,"rate":2.5,"send_at":"2026-12-01T09:00:00-05:00","window":{"from":"22:00","to":"06:00","zone":"America/New_York","days":["mon","fri"]}}`).into(t, http.StatusCreated, &made)
+		w.call(Marketer, "GET", "/campaigns/"+made.ID, nil).into(t, http.StatusOK, &got)
+		for _, s := range []settings{made, got} {
+			if s.Rate == nil || *s.Rate != 2.5 || s.Window == nil || s.Window.From != "22:00" || s.Window.To != "06:00" || s.Window.Zone != "America/New_York" || !slices.Equal(s.Window.Days, []string{"mon", "fri"}) ||
+				s.SendAt == nil || *s.SendAt != "2026-12-01T14:00:00Z" {
+				t.Errorf("got %+v", s)
+			}
+		}
+		var plain settings
+		w.call(Marketer, "POST", "/campaigns", draft+`}`).into(t, http.StatusCreated, &plain)
+		if plain.Rate != nil || plain.Window != nil {
+			t.Errorf("without either: %+v", plain)
+		}
+		w.call(Marketer, "POST", "/campaigns", draft+`,"rate":0}`).is(t, invalid, "rate")
+		w.call(Marketer, "POST", "/campaigns", draft+`,"send_at":"2026-12-01T09:00","window":{"from":"08:00","to":"18:00","zone":"Europe/London"}}`).is(t, invalid, "send_at")
+		w.call(Marketer, "POST", "/campaigns", draft+`,"window":{"from":"8","to":"18:00","zone":"London","days":["monday"]}}`).is(t, invalid, "window.from", "window.zone", "window.days")
+	})
 }

@@ -87,6 +87,8 @@ var routes = []route{
 	{method: "POST", path: "/campaigns", roles: marketing, handle: (*API).createCampaign},
 	{method: "GET", path: "/campaigns/:id", roles: marketing, handle: (*API).getCampaign},
 	{method: "GET", path: "/campaigns/:id/check", roles: marketing, handle: (*API).checkCampaign},
+	{method: "GET", path: "/campaigns/:id/delivery", roles: marketing, handle: (*API).getDelivery},
+	{method: "GET", path: "/campaigns/:id/messages", roles: marketing, handle: (*API).listMessages, query: []string{"cursor", "limit", "status"}},
 	{method: "GET", path: "/campaigns/:id/links", roles: aggregate, handle: (*API).listLinks},
 	{method: "PATCH", path: "/campaigns/:id/links/:position", roles: marketing, handle: (*API).correctLink},
 	{method: "GET", path: "/campaigns/:id/stats", roles: aggregate, handle: (*API).statsJSON},
@@ -95,6 +97,7 @@ var routes = []route{
 	{method: "POST", path: "/campaigns/:id/pause", roles: marketing, handle: (*API).pauseCampaign},
 	{method: "POST", path: "/campaigns/:id/resume", roles: marketing, handle: (*API).resumeCampaign},
 	{method: "POST", path: "/campaigns/:id/cancel", roles: marketing, handle: (*API).cancelCampaign},
+	{method: "GET", path: "/campaigns/:id/preview", roles: marketing, handle: (*API).previewCampaign, query: []string{"contact"}},
 	{method: "POST", path: "/campaigns/:id/test", roles: marketing, handle: (*API).testCampaign},
 	{method: "POST", path: "/campaigns/:id/resolve-unknown", roles: marketing, handle: (*API).resolveUnknown},
 

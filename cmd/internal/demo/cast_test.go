@@ -115,9 +115,10 @@ func TestALedgerIsReadWithoutTheGate(t *testing.T) {
 }
 
 func TestOnlyBeaconsAndTrackedLinksAreFetched(t *testing.T) {
-	beacons, links := fetched(`<a href="https://x.example/c/1">a</a><a href="https://x.example/c/1">again</a><a href="https://x.example/u/1">unsubscribe</a>
-		<a href="mailto:a@b.example">mail</a><img src="https://x.example/o/1.gif"><img src="https://x.example/logo.png"><!-- <a href="https://x.example/c/2">hidden</a> -->`)
-	if len(beacons) != 1 || len(links) != 1 {
-		t.Errorf("%q, %q", beacons, links)
+	beacons, links, hidden := fetched(`<a href="https://x.example/c/1">a</a><a href="https://x.example/c/1">again</a><a href="https://x.example/u/1">unsubscribe</a>
+		<a href="mailto:a@b.example">mail</a><img src="https://x.example/o/1.gif"><img src="https://x.example/logo.png"><!-- <a href="https://x.example/c/2">hidden</a> -->
+		<a href="https://x.example/c/3" aria-hidden="true"></a><a href="https://x.example/c/3" aria-hidden="true"></a>`)
+	if len(beacons) != 1 || len(links) != 1 || len(hidden) != 1 || !strings.HasSuffix(hidden[0], "/3") {
+		t.Errorf("%q, %q, %q", beacons, links, hidden)
 	}
 }

@@ -78,8 +78,8 @@ func (p *Play) noTrack(ctx context.Context) (string, error) {
 		if mail == nil {
 			continue
 		}
-		beacons, links := fetched(mail.HTML)
-		urls := strings.Join(append(beacons, links...), "\n")
+		beacons, links, hidden := fetched(mail.HTML)
+		urls := strings.Join(slices.Concat(beacons, links, hidden), "\n")
 		rows, err := p.Ledger(ctx, m.Contact)
 		if err != nil {
 			return "", err

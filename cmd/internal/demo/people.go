@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,7 @@ var (
 
 // Visit plays one recipient's part for one mail.
 func (v *Visitors) Visit(ctx context.Context, p Someone, m *Caught, r *rand.Rand) error {
-	images, links := fetched(m.HTML)
+	images, links, hidden := fetched(m.HTML)
 	own := browsers[r.IntN(len(browsers))]
 	own.from = v.From(p.Country, r.IntN(1000))
 	look := func(a agent) error {
@@ -84,7 +85,7 @@ func (v *Visitors) Visit(ctx context.Context, p Someone, m *Caught, r *rand.Rand
 		if err := look(scanner); err != nil {
 			return err
 		}
-		return follow(scanner, links...)
+		return follow(scanner, append(links, hidden...)...)
 	case Apple:
 		return look(appleProxy)
 	case Gmail:
@@ -164,14 +165,15 @@ func NewClient() *http.Client {
 	}
 }
 
-// fetched lists the beacon and the tracked links of an HTML mail, each once, in order.
-func fetched(body string) (beacons, links []string) {
+// fetched lists the beacon and the tracked links of an HTML mail, each once, in order. Hidden are those
+// that no reader comes upon.
+func fetched(body string) (beacons, links, hidden []string) {
 	seen := map[string]bool{}
 	z := html.NewTokenizer(strings.NewReader(body))
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
-			return beacons, links
+			return beacons, links, hidden
 		case html.StartTagToken, html.SelfClosingTagToken:
 			t := z.Token()
 			for _, a := range t.Attr {
@@ -180,7 +182,11 @@ func fetched(body string) (beacons, links []string) {
 				case t.Data == "img" && a.Key == "src" && strings.Contains(a.Val, "/o/"):
 					beacons, seen[a.Val] = append(beacons, a.Val), true
 				case t.Data == "a" && a.Key == "href" && strings.Contains(a.Val, "/c/"):
-					links, seen[a.Val] = append(links, a.Val), true
+					into := &links
+					if slices.Contains(t.Attr, html.Attribute{Key: "aria-hidden", Val: "true"}) {
+						into = &hidden
+					}
+					*into, seen[a.Val] = append(*into, a.Val), true
 				}
 			}
 		}
