@@ -11,9 +11,9 @@ import (
 const recallChunk = 50
 
 // Recall ends a source and every origin it gave, for good, and the consents that nothing but its
-// imports brought: from the next message on none of its contacts is mailed as its contact. Other
-// origins of the same people stand, and so does what they agreed to themselves or another origin
-// vouched for. It answers how many origins ended now. A second recall changes nothing, or goes on
+// imports brought, or those of sources recalled before: from the next message on none of its contacts is
+// mailed as its contact. Other origins of the same people stand, and so does what they agreed to
+// themselves or an origin not recalled vouched for. It answers how many origins ended now. A second recall changes nothing, or goes on
 // where a first one was cut off.
 func (s *Sources) Recall(ctx context.Context, slug string) (Source, int64, error) {
 	var src Source
@@ -33,7 +33,7 @@ func (s *Sources) Recall(ctx context.Context, slug string) (Source, int64, error
 		return nil
 	})
 	if err == nil {
-		imports, err = s.importers(ctx, src.ID)
+		imports, err = s.recalledImporters(ctx)
 	}
 	var ended int64
 	for after, more := id.Contact(0), true; err == nil && more; {
@@ -68,10 +68,11 @@ func (s *Sources) recallAfter(ctx context.Context, src Source, after id.Contact,
 	return last, ended, err
 }
 
-// importers returns what the ledger calls the imports of a source.
-func (s *Sources) importers(ctx context.Context, src id.Source) ([]string, error) {
+// recalledImporters returns what the ledger calls the imports of all recalled sources.
+func (s *Sources) recalledImporters(ctx context.Context) ([]string, error) {
 	var list []id.Import
-	err := s.db.Select(ctx, &list, `SELECT id FROM imports WHERE source = ? UNION SELECT import FROM contact_sources WHERE source = ? AND import <> 0 ORDER BY 1`, src, src)
+	err := s.db.Select(ctx, &list, `SELECT i.id FROM imports i JOIN sources s ON s.id = i.source WHERE s.recalled_at <> 0
+		UNION SELECT o.import FROM contact_sources o JOIN sources s ON s.id = o.source WHERE s.recalled_at <> 0 AND o.import <> 0 ORDER BY 1`)
 	names := make([]string, len(list))
 	for i, imp := range list {
 		names[i] = importer(imp)

@@ -127,6 +127,24 @@ func TestL20ARecallEndsThatOriginOnlyWithItsConsents(t *testing.T) {
 	})
 }
 
+func TestL20WhatTwoSourcesBroughtEndsWithTheSecondRecall(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for _, src := range []Source{w.fairs, w.lists} {
+			w.imported(NewImport{Source: src.ID}, consentHeader+vouched("both@firm.example", "newsletter", "yes"))
+		}
+		both := w.byEmail("both@firm.example").ID
+		for i, slug := range []string{w.fairs.Slug, w.lists.Slug} {
+			if _, n, err := w.sources.Recall(t.Context(), slug); err != nil || n != 1 {
+				t.Fatalf("%d origins ended, %v", n, err)
+			}
+			if d := w.ask(both, "newsletter"); d.Allowed != (i == 0) {
+				t.Errorf("after the recall of %s: %+v", slug, d)
+			}
+		}
+		w.sound()
+	})
+}
+
 func TestL20ARecallGoesOnWhereItWasCutOff(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		w.imported(NewImport{Source: w.fairs.ID}, consentHeader+vouched("a@firm.example", "newsletter", "no")+vouched("b@firm.example", "newsletter", "no"))
@@ -190,7 +208,9 @@ func BenchmarkRecallStep(b *testing.B) {
 	src, err := w.sources.BySlug(b.Context(), "fairs")
 	w.ok(err)
 	src.RecalledAt = schema.At(w.now)
-	imports, err := w.sources.importers(b.Context(), src.ID)
+	_, err = w.db.Exec(b.Context(), `UPDATE sources SET recalled_at = ? WHERE id = ?`, src.RecalledAt, src.ID)
+	w.ok(err)
+	imports, err := w.sources.recalledImporters(b.Context())
 	w.ok(err)
 	b.ResetTimer()
 	after := id.Contact(0)

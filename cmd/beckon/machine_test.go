@@ -44,7 +44,7 @@ var actions = []struct {
 	{"lift", 4, (*world).doLift},
 	{"complain", 1, (*world).doComplain},
 	{"erase", 1, (*world).doErase},
-	{"recall", 1, (*world).doRecall},
+	{"recall", 3, (*world).doRecall},
 	{"choose", 5, (*world).doChoose},
 	{"segment", 1, (*world).doSegment},
 	{"launch", 9, (*world).doLaunch},

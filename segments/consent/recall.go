@@ -16,7 +16,8 @@ import (
 // may be granted again by anybody, tracking by the person's own act. why is what the ledger names as
 // the actor of the end. Doing it again changes nothing.
 //
-// The actors go together: what two imports of one provider brought ends only if both are named.
+// The actors go together: what two imports brought ends only if both are named, so name those of every
+// provider that vouches for nothing any more.
 func (l *Ledger) EndGrants(ctx context.Context, tx *schema.Tx, contacts []id.Contact, actors []string, why string) error {
 	if len(actors) == 0 {
 		return nil
