@@ -54,6 +54,7 @@ type DB struct {
 	dsn     string       // as given to Open; it may hold a password
 	lock    *flock.Flock // SQLite: shared by who has the file open, so that nobody restores under them
 	scrub   *scrubber
+	kept    *statements // nil: the driver keeps them
 }
 
 // Open opens sqlite:PATH or postgres://… . It reaches the server once, so that a wrong address is
@@ -77,7 +78,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	v := url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "recursive_triggers(ON)", "cache_size(-65536)", "temp_store(MEMORY)", "wal_autocheckpoint(16000)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "recursive_triggers(ON)", "cache_size(-16384)", "temp_store(MEMORY)", "wal_autocheckpoint(16000)"},
 	}
 	lock, err := lockFile(ctx, path, false)
 	if err != nil {
@@ -94,7 +95,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		lock.Close()
 		return nil, fmt.Errorf("schema: open sqlite file: %w", err)
 	}
-	v["_pragma"] = append(v["_pragma"], "query_only(ON)")
+	v["_pragma"] = append(v["_pragma"], "query_only(ON)", "cache_size(-8192)")
 	v.Set("_txlock", "deferred")
 	read, err := sqlx.Open("sqlite", sqliteURI(path, v))
 	if err != nil {
@@ -111,7 +112,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	scrub.SetMaxOpenConns(1)
 	scrub.SetMaxIdleConns(0)
-	db := &DB{SQLite, write, read, "sqlite:" + path, lock, &scrubber{conn: scrub}}
+	db := &DB{SQLite, write, read, "sqlite:" + path, lock, &scrubber{conn: scrub}, newStatements(write)}
 	db.scrub.soon(scrubAfter) // of what a process that was killed left behind
 	return db, nil
 }
@@ -147,7 +148,7 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("schema: reach postgres at %s:%d: %w", conf.Host, conf.Port, err)
 	}
-	return &DB{Postgres, db, db, dsn, nil, &scrubber{}}, nil
+	return &DB{Postgres, db, db, dsn, nil, &scrubber{}, nil}, nil
 }
 
 // Close closes every connection.
@@ -231,13 +232,18 @@ func (db *DB) tx(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fun
 		}
 	}()
 	tx := &Tx{tx: t, dialect: db.dialect}
+	if pool == db.write {
+		tx.kept = db.kept
+	}
 	if err := fn(tx); err != nil {
 		_ = t.Rollback()
 		return err
 	}
+	tx.kept.shrink()
 	if err := t.Commit(); err != nil {
 		return fmt.Errorf("schema: commit: %w", err)
 	}
+	tx.kept.compile(ctx)
 	if tx.erasing {
 		db.scrub.soon(scrubAfter)
 	}
@@ -252,16 +258,23 @@ type Tx struct {
 	tx      *sqlx.Tx
 	dialect Dialect
 	erasing bool
+	kept    *statements
 }
 
 // Dialect says which SQL the database speaks.
 func (tx *Tx) Dialect() Dialect { return tx.dialect }
 
 func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	if st := tx.kept.find(query); st != nil {
+		return tx.tx.StmtxContext(ctx, st).GetContext(ctx, dest, args...)
+	}
 	return tx.tx.GetContext(ctx, dest, rebind(tx.dialect, query), args...)
 }
 
 func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	if st := tx.kept.find(query); st != nil {
+		return tx.tx.StmtxContext(ctx, st).SelectContext(ctx, dest, args...)
+	}
 	return tx.tx.SelectContext(ctx, dest, rebind(tx.dialect, query), args...)
 }
 
@@ -270,6 +283,9 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*sqlx.Rows,
 }
 
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if st := tx.kept.find(query); st != nil {
+		return affected(tx.tx.StmtxContext(ctx, st).ExecContext(ctx, args...))
+	}
 	return affected(tx.tx.ExecContext(ctx, rebind(tx.dialect, query), args...))
 }
 
