@@ -2,11 +2,14 @@ package mailer
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"beckon/mailer/queue"
+	"beckon/schema"
 	"beckon/schema/id"
 	"beckon/segments"
 	"beckon/segments/consent"
@@ -136,13 +139,17 @@ func (m *Mailer) epoch(r row, contact string) consent.Fragment {
 	return m.o.Gate.Epoch(contact, fmt.Sprint(int64(r.CompanyID)))
 }
 
-// count asks the gate for everybody in the audience, in one statement.
+// countChunk is how many contacts SQLite counts in one statement: it groups them in memory.
+const countChunk = 50_000
+
+// count asks the gate for everybody in the audience, on one snapshot.
 func (m *Mailer) count(ctx context.Context, r row, grounds, except []part) (Check, error) {
 	c := Check{LeftOut: map[string]int64{}, Problems: []segments.FieldError{}}
 	var via, why, in strings.Builder
 	var viaArgs, whyArgs, inArgs []any
+	whole := m.o.DB.Dialect() == schema.Postgres // else a statement looks at a chunk
 	for i, p := range grounds {
-		member, err := m.member(ctx, p, true)
+		member, err := m.member(ctx, p, whole)
 		if err != nil {
 			return c, err
 		}
@@ -166,7 +173,7 @@ func (m *Mailer) count(ctx context.Context, r row, grounds, except []part) (Chec
 	}
 	out := ""
 	for _, p := range except {
-		f, err := m.member(ctx, p, true)
+		f, err := m.member(ctx, p, whole)
 		if err != nil {
 			return c, err
 		}
@@ -174,19 +181,39 @@ func (m *Mailer) count(ctx context.Context, r row, grounds, except []part) (Chec
 		inArgs = append(inArgs, f.Args...)
 	}
 	cited, epoch := m.o.Gate.Cited("a.contact", "a.via"), m.epoch(r, "a.contact")
-	var rows []struct {
+	type group struct {
 		Why     string `db:"why"`
 		Cited   bool   `db:"cited"`
 		Tracked bool   `db:"tracked"`
 		N       int64  `db:"n"`
 	}
-	args := slices.Concat(viaArgs, inArgs, whyArgs, cited.Args, epoch.Args)
 	// Materialized, so that the grounds are worked out once for each contact.
-	err := m.o.DB.Select(ctx, &rows, `WITH a AS MATERIALIZED (SELECT c.id AS contact, CASE`+via.String()+` ELSE -1 END AS via FROM contacts c WHERE (`+in.String()+`)`+out+`)
+	statement := `WITH a AS MATERIALIZED (SELECT c.id AS contact, CASE` + via.String() + ` ELSE -1 END AS via FROM contacts c WHERE c.id > ? AND c.id <= ? AND (` + in.String() + `)` + out + `)
 		SELECT b.why, b.cited, b.tracked, count(*) AS n FROM (
-			SELECT CASE WHEN a.via >= 0 THEN '' ELSE COALESCE(NULLIF(CASE`+why.String()+` ELSE '' END, ''), '`+string(consent.Unreadable)+`') END AS why,
-				a.via >= 0 AND (`+cited.SQL+`) <> '' AS cited, a.via >= 0 AND (`+epoch.SQL+`) <> 0 AS tracked FROM a JOIN contacts c ON c.id = a.contact) b
-		GROUP BY b.why, b.cited, b.tracked`, args...)
+			SELECT CASE WHEN a.via >= 0 THEN '' ELSE COALESCE(NULLIF(CASE` + why.String() + ` ELSE '' END, ''), '` + string(consent.Unreadable) + `') END AS why,
+				a.via >= 0 AND (` + cited.SQL + `) <> '' AS cited, a.via >= 0 AND (` + epoch.SQL + `) <> 0 AS tracked FROM a JOIN contacts c ON c.id = a.contact) b
+		GROUP BY b.why, b.cited, b.tracked`
+	var rows []group
+	err := m.o.DB.View(ctx, func(tx *schema.Tx) error {
+		for after, upTo := int64(0), int64(math.MaxInt64); ; after = upTo {
+			if !whole {
+				var last sql.NullInt64
+				err := tx.Get(ctx, &last, `SELECT max(id) FROM (SELECT id FROM contacts WHERE id > ? ORDER BY id LIMIT ?) t`, after, countChunk)
+				if err != nil || !last.Valid {
+					return err
+				}
+				upTo = last.Int64
+			}
+			var some []group
+			if err := tx.Select(ctx, &some, statement, slices.Concat(viaArgs, []any{after, upTo}, inArgs, whyArgs, cited.Args, epoch.Args)...); err != nil {
+				return err
+			}
+			rows = append(rows, some...)
+			if whole {
+				return nil
+			}
+		}
+	})
 	if err != nil {
 		return c, fmt.Errorf("count the audience: %w", err)
 	}

@@ -50,10 +50,7 @@ func (m *Mailer) Test(ctx context.Context, c id.Campaign, reader id.Contact, add
 		return boundary("compose a test", err)
 	}
 	for _, r.Email = range to {
-		msg, err := l.template.Fill(nil, r)
-		if err == nil && l.sign != nil {
-			msg, err = l.sign(msg)
-		}
+		msg, err := l.compose(r)
 		if err != nil {
 			return boundary("compose a test", err)
 		}
@@ -69,6 +66,7 @@ type Preview struct {
 	Subject string `json:"subject"` // with [Test] before it
 	HTML    string `json:"html"`
 	Text    string `json:"text"` // lines end in LF
+	Size    int    `json:"size"` // bytes of the whole message, encoded and signed
 }
 
 // Preview returns the mail as reader would get it: zero for a sample recipient, else a contact whom
@@ -87,8 +85,20 @@ func (m *Mailer) Preview(ctx context.Context, c id.Campaign, reader id.Contact) 
 	if p.Subject, err = l.template.Subject(r); err != nil {
 		return p, boundary("preview campaign", err)
 	}
-	p.HTML, p.Text, err = l.template.Parts(r)
+	if p.HTML, p.Text, err = l.template.Parts(r); err != nil {
+		return p, boundary("preview campaign", err)
+	}
+	msg, err := l.compose(r)
+	p.Size = len(msg)
 	return p, boundary("preview campaign", err)
+}
+
+func (l *letters) compose(r compose.Recipient) ([]byte, error) {
+	msg, err := l.template.Fill(nil, r)
+	if err == nil && l.sign != nil {
+		msg, err = l.sign(msg)
+	}
+	return msg, err
 }
 
 // sample prepares the mail as a test.
