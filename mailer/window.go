@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones are known by name on every machine
 )
 
 // Window says at which hours messages of a campaign may be sent. One whose end is not after its start

@@ -3,7 +3,9 @@ package schema
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	_ "time/tzdata" // zones are known by name on every machine
 )
 
 // Time is an instant as the database keeps it: microseconds since 1970-01-01 UTC, zero for
@@ -48,15 +50,47 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return json.Marshal(t.T())
 }
 
-// UnmarshalJSON reads RFC 3339 or null.
+// UnmarshalJSON reads null or what ParseTime does.
 func (t *Time) UnmarshalJSON(b []byte) error {
-	var v *time.Time
-	if err := json.Unmarshal(b, &v); err != nil {
+	var v *string
+	err := json.Unmarshal(b, &v)
+	*t = 0
+	if err == nil && v != nil {
+		*t, err = ParseTime(*v)
+	}
+	if err != nil {
 		return fmt.Errorf("schema: want a time like 2026-04-01T12:00:00Z: %w", err)
 	}
-	*t = 0
-	if v != nil {
-		*t = At(*v)
-	}
 	return nil
+}
+
+// ParseTime reads RFC 3339, or what the clocks of a time zone show, such as
+// 2026-12-01T09:00[Europe/London], with or without seconds. A time that they show twice is the first, one that
+// they leap over is an error.
+func ParseTime(s string) (Time, error) {
+	local, zone, named := strings.Cut(s, "[")
+	if !named {
+		var at time.Time
+		err := at.UnmarshalText([]byte(s))
+		return At(at), err
+	}
+	zone, closed := strings.CutSuffix(zone, "]")
+	loc, err := time.LoadLocation(zone)
+	if err != nil || !closed || zone == "" || zone == "Local" {
+		return 0, fmt.Errorf("schema: %q is no time zone such as Europe/London", zone)
+	}
+	shown, err := time.Parse("2006-01-02T15:04:05", local)
+	if err != nil {
+		if shown, err = time.Parse("2006-01-02T15:04", local); err != nil {
+			return 0, fmt.Errorf("schema: before a time zone goes a local time such as 2026-12-01T09:00: %w", err)
+		}
+	}
+	for _, near := range []time.Duration{-24 * time.Hour, 24 * time.Hour} { // what clocks were ahead by before and after
+		_, ahead := shown.Add(near).In(loc).Zone()
+		at := shown.Add(-time.Duration(ahead) * time.Second)
+		if at.In(loc).Format(time.DateTime) == shown.Format(time.DateTime) {
+			return At(at), nil
+		}
+	}
+	return 0, fmt.Errorf("schema: the clocks of %s leap over %s", zone, local)
 }

@@ -287,6 +287,11 @@ func TestRateAndWindowAreSetPerCampaign(t *testing.T) {
 				t.Errorf("got %+v", s)
 			}
 		}
+		w.call(Marketer, "POST", "/campaigns", draft+`,"send_at":"2027-07-01T09:00[Europe/London]"}`).into(t, http.StatusCreated, &got)
+		if got.SendAt == nil || *got.SendAt != "2027-07-01T08:00:00Z" {
+			t.Errorf("nine o'clock in London is %v", got.SendAt)
+		}
+		w.call(Marketer, "POST", "/campaigns", draft+`,"send_at":"2027-03-28T01:30[Europe/London]"}`).is(t, invalid, "send_at")
 		var plain settings
 		w.call(Marketer, "POST", "/campaigns", draft+`}`).into(t, http.StatusCreated, &plain)
 		if plain.Rate != nil || plain.Window != nil {
