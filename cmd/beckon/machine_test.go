@@ -100,7 +100,11 @@ func whateverHappens(t *testing.T, on ground) {
 	total := &tally{actions: map[string]int{}, effective: map[string]int{}, effects: map[string]int{}}
 	defer total.log(t)
 	seed, _ := strconv.ParseUint(flag.Lookup("rapid.seed").Value.String(), 10, 64)
-	if seed == 0 {
+	switch {
+	case seed != 0:
+	case os.Getenv("CI") != "": // what lands or not is decided by the same worlds each time
+		seed = 20261122
+	default:
 		seed = rand.Uint64()
 	}
 	t.Logf("from -rapid.seed=%d on", seed)
@@ -127,14 +131,15 @@ func whateverHappens(t *testing.T, on ground) {
 	}
 }
 
-// outcomes are what the promises are about, with the number of steps from which on each has come about
-// hundreds of times by all odds: what never happens proves nothing.
-var outcomes = map[string]int{
-	"mail": 1000, "identified mail": 1000, "cited": 1000, "event": 1000, "a hit that counts for nothing": 1000,
-	"skipped": 2000, "shared links": 2000, "grant refused: a no stands": 1000, "imported yes over a no": 1000, "import over a no": 1000,
-	"a no lifted by its person": 2000, "a late no": 2000, "a no while sending": 2000, "confirmation refused": 1000, "unticked type": 2000,
-	"bounce": 5000, "deferred": 5000, "import refused: recalled": 10_000, "unticked tracking": 10_000, "restore over a no": 10_000,
-	"event after a restore": 60_000, "withdraw everything": 10_000, "object everything": 10_000, "erased: under-13": 5000,
+// enough is the number of steps, as many as .ci/run takes, from which on everything has come about often,
+// whatever the seed; in fewer, by chance, a world or two decide.
+const enough = 20_000
+
+// outcomes are what the promises are about: what never happens proves nothing.
+var outcomes = []string{
+	"mail", "identified mail", "cited", "event", "a hit that counts for nothing", "skipped", "shared links", "grant refused: a no stands",
+	"imported yes over a no", "import over a no", "a no lifted by its person", "a late no", "a no while sending", "confirmation refused", "unticked type",
+	"bounce", "deferred", "import refused: recalled", "unticked tracking", "restore over a no", "withdraw everything", "object everything", "erased: under-13",
 }
 
 // log tells what was done; on a failure, when it came.
@@ -149,14 +154,20 @@ func (c *tally) log(t *testing.T) {
 			t.Logf("%6d × %s", counts[what], what)
 		}
 	}
+	if c.steps < enough {
+		return
+	}
 	for _, a := range actions {
-		if c.actions[a.name] >= 30 && c.effective[a.name] == 0 {
+		if c.effective[a.name] == 0 {
 			t.Errorf("%s was drawn %d times and never took effect", a.name, c.actions[a.name])
 		}
 	}
-	for what, from := range outcomes {
-		if c.steps >= from && c.effects[what] == 0 {
+	for _, what := range outcomes {
+		if c.effects[what] == 0 {
 			t.Errorf("%s: never in %d steps", what, c.steps)
 		}
+	}
+	if c.steps >= 3*enough && c.effects["event after a restore"] == 0 {
+		t.Errorf("no event after a restore in %d steps", c.steps)
 	}
 }
