@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"beckon/tracker/bot"
 
@@ -60,14 +59,7 @@ func (a *app) refreshNetworks(ctx context.Context) error {
 	if text, stale := bot.Stale(a.fetchedNetworks(), a.now()); stale {
 		a.log.Warn("networks", "warning", text)
 	}
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return eachMinute(ctx, func() {
 		changed, err := a.running.networks.Refresh()
 		if err != nil {
 			a.log.Warn("a list of networks stays as it was", "err", err.Error())
@@ -75,7 +67,7 @@ func (a *app) refreshNetworks(ctx context.Context) error {
 		if changed {
 			a.log.Info("new list of networks", "networks", a.running.networks.Networks())
 		}
-	}
+	})
 }
 
 func (a *app) measureNetworks(metrics prometheus.Registerer) {

@@ -242,6 +242,18 @@ func (a *app) refreshRegions(ctx context.Context) error {
 	if text, stale := a.geo.Stale(a.now()); stale {
 		a.log.Warn("regions", "warning", text)
 	}
+	return eachMinute(ctx, func() {
+		switch changed, err := a.geo.Refresh(); {
+		case err != nil:
+			a.log.Warn("the region database stays as it was", "err", err.Error())
+		case changed:
+			a.log.Info("new region database", "built", a.geo.BuildTime().Format(time.DateOnly))
+		}
+	})
+}
+
+// eachMinute calls do until ctx ends.
+func eachMinute(ctx context.Context, do func()) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -249,12 +261,7 @@ func (a *app) refreshRegions(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		switch changed, err := a.geo.Refresh(); {
-		case err != nil:
-			a.log.Warn("the region database stays as it was", "err", err.Error())
-		case changed:
-			a.log.Info("new region database", "built", a.geo.BuildTime().Format(time.DateOnly))
+			do()
 		}
 	}
 }
