@@ -83,6 +83,13 @@ func (m *Mailer) unbuilt(ctx context.Context) ([]id.Campaign, error) {
 	return all, err
 }
 
+// analyze makes what the gate is asked about thousands of times quick; without it it is slow.
+func (m *Mailer) analyze(ctx context.Context, tables ...string) {
+	if err := m.o.DB.Analyze(ctx, tables...); err != nil {
+		m.o.Log.Warn("mailer: sending may be slow until autovacuum has looked at the tables", "err", err)
+	}
+}
+
 // build completes the audience of a campaign, then decides whether its anonymous recipients are
 // enough to share a beacon and links.
 func (m *Mailer) build(ctx context.Context, c id.Campaign) error {
@@ -90,6 +97,7 @@ func (m *Mailer) build(ctx context.Context, c id.Campaign) error {
 	if err != nil {
 		return err
 	}
+	m.analyze(ctx, "contacts", "contact_sources", "sources", "consent_state", "consent_subjects", "consent_tracking", "consent_items")
 	err = queue.Build(ctx, m.o.DB, func() (queue.BuildSpec, error) { return m.spec(ctx, r) })
 	if errors.Is(err, segments.ErrNotFound) {
 		return m.hold(ctx, c, "paused by itself: the audience names a segment or source that no longer exists")
@@ -97,6 +105,7 @@ func (m *Mailer) build(ctx context.Context, c id.Campaign) error {
 	if err != nil {
 		return err
 	}
+	m.analyze(ctx, "messages")
 	epoch := m.epoch(r, "m.contact")
 	var anonymous int
 	err = m.o.DB.Get(ctx, &anonymous, `SELECT count(*) FROM (SELECT 1 FROM messages m WHERE m.campaign = ? AND (`+epoch.SQL+`) = 0 LIMIT ?) few`,

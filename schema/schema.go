@@ -209,6 +209,26 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 }
 
+// Analyze tells PostgreSQL's planner at once what the tables hold, as autovacuum does some time after much
+// has changed: until then it may read a whole table for each statement about a few rows. SQLite's does
+// without.
+func (db *DB) Analyze(ctx context.Context, tables ...string) error {
+	if db.dialect != Postgres {
+		return nil
+	}
+	err := db.Tx(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '5s'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `ANALYZE `+strings.Join(tables, ", "))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("schema: analyze: %w", err)
+	}
+	return nil
+}
+
 // View runs fn on one consistent snapshot of the database; writing in it fails.
 func (db *DB) View(ctx context.Context, fn func(tx *Tx) error) error {
 	opts := &sql.TxOptions{ReadOnly: true}

@@ -62,7 +62,7 @@ func benchMailerCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.storage.redis, "redis", "", "redis://… (default: embedded)")
 	cmd.Flags().StringVar(&o.sink, "sink", "", "host:port of an SMTP server that throws mail away (default: Postfix's smtp-sink is started)")
 	cmd.Flags().IntVar(&o.messages, "messages", 100000, "messages to send in a round")
-	cmd.Flags().IntVar(&o.connections, "connections", 32, "kept-open connections")
+	cmd.Flags().IntVar(&o.connections, "connections", 64, "kept-open connections")
 	cmd.Flags().IntVar(&o.rounds, "rounds", 1, "rounds; medians are told")
 	cmd.Flags().BoolVar(&o.sign, "sign", false, "sign with DKIM (RSA, 2048 bits), and compare with signing alone")
 	cmd.Flags().BoolVar(&o.compare, "compare", false, "also drive the sink with Postfix's smtp-source")

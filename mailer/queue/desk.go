@@ -130,16 +130,21 @@ func (d *desk) gather(ctx context.Context) error {
 	if len(d.flight) == len(d.out) && len(d.s.requests) == 0 {
 		return nil
 	}
+	company := func() bool { return len(d.out) >= d.workers/4 }
 	timer.Reset(d.s.opt.Linger)
-	for len(d.out) < maxOutcomes {
+	for late := false; len(d.out) < maxOutcomes; {
 		select {
 		case r := <-d.s.requests:
 			d.take(r)
-			if len(d.flight) == len(d.out) && len(d.s.requests) == 0 {
+			if len(d.flight) == len(d.out) && len(d.s.requests) == 0 || late && company() {
 				return nil
 			}
 		case <-timer.C:
-			return nil
+			if late || company() {
+				return nil
+			}
+			late = true
+			timer.Reset(2 * d.s.opt.Linger)
 		}
 	}
 	return nil

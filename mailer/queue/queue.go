@@ -118,7 +118,7 @@ type Options struct {
 	DataTimeout    time.Duration                   // for the message and the answer to it; 2 min
 	Idle           time.Duration                   // a connection without work is closed after this; 20 s
 	Redial         time.Duration                   // first pause after a relay could not be reached, doubling five times; 1 s
-	Linger         time.Duration                   // how long a commit waits for company; 2 ms
+	Linger         time.Duration                   // how long a commit waits for company, and three times as long until a quarter of the connections is in it; 2 ms
 	Poll           time.Duration                   // how often the database is asked for new work; 1 s
 	Grace          time.Duration                   // after Run's context ends, until connections are cut; 10 s
 	MaxAttempts    int                             // 12
