@@ -243,13 +243,19 @@ func TestARestartGoesOn(t *testing.T) {
 		for i := range recipients {
 			w.optIn(w.person(fmt.Sprintf("p%02d@example.org", i), "", ""), i%2 == 0)
 		}
-		halfway := make(chan struct{})
+		halfway, told := make(chan struct{}), make(chan struct{})
+		w.stopping = sync.OnceFunc(func() { close(told) })
 		n := 0
 		w.relay.onMail = func(string) error {
 			w.relay.mu.Lock()
-			defer w.relay.mu.Unlock()
-			if n++; n == recipients/2 {
+			n++
+			taken := n
+			w.relay.mu.Unlock()
+			if taken == recipients/2 {
 				close(halfway)
+			}
+			if taken >= recipients/2 {
+				<-told
 			}
 			return nil
 		}

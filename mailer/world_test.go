@@ -42,6 +42,7 @@ type world struct {
 	acme      segments.Company
 	relay     *relay
 	options   mailer.Options
+	stopping  func() // called when a mailer was told to stop
 
 	mu    sync.Mutex
 	clock time.Time
@@ -183,6 +184,9 @@ func (w *world) run(m *mailer.Mailer) (stop func()) {
 	go func() { done <- m.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
+		if w.stopping != nil {
+			w.stopping()
+		}
 		if err := <-done; err != nil {
 			w.t.Errorf("the mailer ended with %v", err)
 		}
